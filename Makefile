@@ -1,0 +1,53 @@
+# One verb a line; `make help` prints them. `make lab` and `make test` need Python 3.11 to 3.13, and nothing else.
+# Another Python: make lab PYTHON=python3.12    Linux without the CUDA libraries: make lab TORCH=cpu
+
+ifeq ($(OS),Windows_NT)
+  PYTHON ?= py
+  COURSE := .venv/Scripts/python.exe
+else
+  PYTHON ?= python3
+  COURSE := .venv/bin/python
+endif
+
+# Only a Python that was asked for by name may replace the one that .venv was made with.
+INSTALL = $(PYTHON) install.py $(if $(findstring file,$(origin PYTHON)),,--this-python) $(if $(TORCH),--torch $(TORCH))
+AUTHORING = $(COURSE) -m course_utils.authoring
+
+.DEFAULT_GOAL := help
+.PHONY: help install lab test doctor exercises run readme lock lint bench clean
+
+help:       ## print the verbs
+	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+install:    ## make .venv and install the locked packages; nothing to do the second time
+	@$(INSTALL)
+
+lab: install        ## install, then open JupyterLab on lesson 00 (ARGS=--no-browser for no window)
+	@$(COURSE) -m course_utils lab $(ARGS)
+
+test: install       ## install, then run every test and every notebook (ARGS="tests/test_x.py -q" for a part)
+	@$(COURSE) -m pytest $(ARGS)
+
+doctor: install     ## check the environment, line by line
+	@$(COURSE) -m course_utils doctor
+
+exercises: install  ## make exercises/ from solutions/, and the notebooks' headers and footers
+	@$(AUTHORING) refresh
+
+readme: install     ## write the table of lessons in README.md from course.toml
+	@$(AUTHORING) refresh
+
+run: install        ## run a lesson again and store its outputs (make run LESSON=03; default: all)
+	@$(AUTHORING) run $(or $(LESSON),all)
+
+lock: install       ## write requirements.lock from pyproject.toml (ARGS=--upgrade for the newest versions)
+	@$(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) pyproject.toml -o requirements.lock
+
+lint: install       ## ruff over the package, the tests and the notebooks
+	@$(COURSE) -m ruff check $(or $(ARGS),.)
+
+bench: install      ## time the suite and the notebooks
+	@$(AUTHORING) bench $(ARGS)
+
+clean:      ## remove .venv and what the tools leave behind; answers and progress stay
+	rm -rf .venv .venv.lock .pytest_cache .ruff_cache .hypothesis build dist

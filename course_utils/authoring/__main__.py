@@ -1,0 +1,44 @@
+"""``python -m course_utils.authoring VERB``: the maintainer's verbs, each also a line of the Makefile."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from course_utils import manifest
+from course_utils.authoring import derive, notebooks
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+
+@app.command()
+def refresh() -> None:
+    """Make exercises/, the header and footer of every notebook, and the README table anew."""
+    for path, text in derive.derived_files(manifest.load()):
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8", newline="\n")
+            typer.echo(f"wrote {path.relative_to(manifest.course_root())}")
+
+
+@app.command()
+def run(lesson: Annotated[str, typer.Argument(help="such as 03, or all")] = "all") -> None:
+    """Run a lesson's notebook and its solutions in a fresh kernel and write them back in canonical form."""
+    course = manifest.load()
+    if lesson not in ("all", *(x.id for x in course.lessons)):
+        known = ", ".join(x.id for x in course.lessons)
+        raise typer.BadParameter(f"there is no lesson {lesson}; the lessons are {known}")
+    rules = course.root / "tests" / "sanitize.cfg"
+    for chosen in course.lessons:
+        if lesson not in ("all", chosen.id):
+            continue
+        paths = [course.notebook(chosen)] + ([course.solution(chosen)] if chosen.exercises else [])
+        for path in paths:
+            typer.echo(f"running {path.relative_to(course.root)}")
+            notebooks.write(notebooks.canonical(notebooks.run(path), rules), path)
+    refresh()
+
+
+if __name__ == "__main__":
+    app()

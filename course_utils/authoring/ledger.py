@@ -1,0 +1,191 @@
+"""The ledger of cells whose output is not compared: ``tests/uncompared.toml``.
+
+    [[cell]]
+    notebook = "notebooks/00_start_here.ipynb"
+    id = "versions"
+    reason = "prints the versions of this machine"
+
+A cell tagged ``nbval-ignore-output`` has a line there, and each line has such a cell. `stable_cells` finds the lines
+that are no longer needed: the cell's output is the same even on a differently set up machine.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from course_utils.authoring.isolation import kernel_environment
+from course_utils.authoring.sanitize import sanitize_text
+
+FOLDERS = ("notebooks", "solutions")
+LEDGER = "tests/uncompared.toml"
+UNCOMPARED_TAG = "nbval-ignore-output"
+COMPILERS = ("c++", "cc", "clang", "clang++", "cl.exe", "cmake", "g++", "gcc", "make", "ninja", "cmake.exe", "gcc.exe")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One ``[[cell]]`` of the ledger. ``notebook`` is relative to the repository, with forward slashes."""
+
+    notebook: str
+    id: str
+    reason: str
+
+
+def read_ledger(path: Path) -> list[Line]:
+    """Return the lines of a ledger file; a file that isn't there is an empty ledger.
+
+    Raises:
+        ValueError: a line has other keys than notebook, id and reason, one of them is empty, or two lines are for the
+            same cell. (`tomllib.TOMLDecodeError` is a ValueError too.)
+    """
+    if not path.is_file():
+        return []
+    lines = []
+    for number, entry in enumerate(tomllib.loads(path.read_text(encoding="utf-8")).get("cell", []), start=1):
+        where = f"{path.name}: [[cell]] number {number}"
+        if set(entry) != {"notebook", "id", "reason"}:
+            raise ValueError(f"{where} has the keys {sorted(entry)}; give it notebook, id and reason")
+        if not all(isinstance(value, str) and value.strip() for value in entry.values()):
+            raise ValueError(f"{where} has an empty value; fill in notebook, id and reason")
+        lines.append(Line(**entry))
+    for (notebook, cell), count in Counter((line.notebook, line.id) for line in lines).items():
+        if count > 1:
+            raise ValueError(f"{path.name}: {notebook}, cell {cell!r} is listed {count} times; keep one line")
+    return lines
+
+
+def uncompared_ids(notebook: NotebookNode) -> list[str]:
+    """Return the ids of the cells tagged ``nbval-ignore-output``, in order."""
+    return [
+        cell.get("id", f"cell number {number}, which has no id")
+        for number, cell in enumerate(notebook.cells)
+        if UNCOMPARED_TAG in cell.metadata.get("tags", [])
+    ]
+
+
+def notebook_ledger_problems(notebook: NotebookNode, name: str, lines: Iterable[Line]) -> list[str]:
+    """Return what is wrong between one notebook and the ledger, one sentence each.
+
+    ``name`` is the notebook's path relative to the repository, as the ledger writes it.
+    """
+    listed = [line.id for line in lines if line.notebook == name]
+    tagged = uncompared_ids(notebook)
+    present = {cell.get("id") for cell in notebook.cells}
+    problems = [
+        f"{name}, cell {cell!r}: tagged {UNCOMPARED_TAG} but not in {LEDGER}; add it there with a reason, or make its "
+        "output stable and remove the tag"
+        for cell in tagged
+        if cell not in listed
+    ]
+    for cell in listed:
+        if cell not in present:
+            problems.append(f"{name}, cell {cell!r}: listed in {LEDGER}, but there is no such cell; remove the line")
+        elif cell not in tagged:
+            problems.append(
+                f"{name}, cell {cell!r}: listed in {LEDGER} but not tagged {UNCOMPARED_TAG}, so it is compared; "
+                "remove the line"
+            )
+    return problems
+
+
+def ledger_problems(root: Path, folders: Sequence[str] = FOLDERS, ledger: str = LEDGER) -> list[str]:
+    """Return every disagreement between the ledger and the notebooks below ``root``, one sentence each."""
+    try:
+        lines = read_ledger(root / ledger)
+    except ValueError as error:
+        return [str(error)]
+    problems = []
+    names = [
+        path.relative_to(root).as_posix() for folder in folders for path in sorted((root / folder).glob("*.ipynb"))
+    ]
+    for name in names:
+        notebook = nbformat.read(root / name, as_version=4)
+        problems += notebook_ledger_problems(notebook, name, lines)
+    for name in sorted({line.notebook for line in lines} - set(names)):
+        problems.append(
+            f"{name}: listed in {ledger}, but there is no such notebook in {' or '.join(folders)}; correct it"
+        )
+    return problems
+
+
+def perturbed_environment(notebook: Path) -> dict[str, str]:
+    """Return a kernel environment that differs from a usual one: one thread, and no compiler or build tool."""
+    folders = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    plain = [folder for folder in folders if not any((Path(folder) / tool).exists() for tool in COMPILERS)]
+    environment = kernel_environment(notebook, OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", PATH=os.pathsep.join(plain))
+    for name in ("CC", "CXX"):
+        environment.pop(name, None)
+    return environment
+
+
+def stable_cells(root: Path, name: str, cfg_path: Path, ledger: str = LEDGER, cell_timeout: float = 60.0) -> list[str]:
+    """Run a notebook as on another machine and name the listed cells whose output is the stored one all the same.
+
+    Such a cell needs no line in the ledger: remove the line and the tag. The notebook runs in a fresh kernel with
+    `perturbed_environment`, and stops after its last listed cell. Cells may raise (a missing compiler shows that way).
+
+    Args:
+        root: the repository.
+        name: the notebook, relative to ``root``, as the ledger writes it.
+        cfg_path: the sanitize file, as for the strict run.
+        ledger: the ledger, relative to ``root``.
+        cell_timeout: seconds that a cell may take.
+
+    Returns:
+        One sentence for each cell that has become stable.
+
+    Raises:
+        nbclient.exceptions.DeadKernelError: the kernel died.
+        nbclient.exceptions.CellTimeoutError: a cell took longer than ``cell_timeout``.
+    """
+    from nbclient import NotebookClient
+
+    listed = {line.id for line in read_ledger(root / ledger) if line.notebook == name}
+    stored = nbformat.read(root / name, as_version=4)
+    last = max((number for number, cell in enumerate(stored.cells) if cell.get("id") in listed), default=-1)
+    if last < 0:
+        return []
+    fresh = nbformat.from_dict({**stored, "cells": [nbformat.from_dict(cell) for cell in stored.cells[: last + 1]]})
+    client = NotebookClient(
+        fresh,
+        timeout=cell_timeout,
+        kernel_name="python3",
+        resources={"metadata": {"path": str((root / name).parent)}},
+        allow_errors=True,
+        store_widget_state=False,
+        record_timing=False,
+        shutdown_kernel="immediate",
+    )
+    client.execute(env=perturbed_environment(root / name))
+    return [
+        f"{name}, cell {old.id!r}: its output is the stored one on a differently set up machine too; "
+        f"remove its line from {ledger} and its tag {UNCOMPARED_TAG}"
+        for old, new in zip(stored.cells, fresh.cells, strict=False)
+        if old.get("id") in listed and text_outputs(old, cfg_path) == text_outputs(new, cfg_path)
+    ]
+
+
+def text_outputs(cell: Mapping, cfg_path: Path) -> list[tuple[str, str]]:
+    """Return what a strict run compares of a cell: (kind, sanitized text) pairs, with streams merged and first.
+
+    Pictures count as present or not, not by their bytes.
+    """
+    streams: dict[str, str] = {}
+    others: list[tuple[str, str]] = []
+    for output in cell.get("outputs", []):
+        if output["output_type"] == "stream":
+            streams[output["name"]] = streams.get(output["name"], "") + output["text"]
+        elif output["output_type"] == "error":
+            others += [("ename", output["ename"]), ("evalue", output["evalue"])]
+        else:
+            for kind, value in sorted(output["data"].items()):
+                others.append((kind, "a picture" if kind in {"image/png", "image/jpeg"} else str(value)))
+    return [(kind, sanitize_text(text, cfg_path)) for kind, text in [*sorted(streams.items()), *others]]

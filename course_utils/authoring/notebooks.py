@@ -1,0 +1,114 @@
+"""Notebooks as files: read, write in canonical form, run in a fresh kernel.
+
+Canonical form: only what a reader needs, so that a git diff shows only what changed. Cell ids and tags are kept; kernel
+and timing metadata go; text outputs carry no machine path (the rules of section [stored] in tests/sanitize.cfg).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from course_utils.authoring.sanitize import sanitize_text
+
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+CELL_LIMIT_SECONDS = 120
+
+
+def read(path: Path) -> NotebookNode:
+    """The notebook in ``path`` (nbformat 4). Raises what nbformat raises for a file that is no notebook."""
+    with path.open(encoding="utf-8") as file:
+        return nbformat.read(file, as_version=4)
+
+
+def to_text(notebook: NotebookNode) -> str:
+    """The exact text of the canonical file: one-space indent, one newline at the end."""
+    return nbformat.writes(notebook, version=4, indent=1, ensure_ascii=False).rstrip("\n") + "\n"
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    path.write_text(to_text(notebook), encoding="utf-8", newline="\n")
+
+
+def canonical(notebook: NotebookNode, rules: Path) -> NotebookNode:
+    """A copy in canonical form; ``rules`` is the sanitize file whose ``[stored]`` rules apply to text outputs."""
+    notebook = nbformat.from_dict({**notebook, "metadata": _METADATA, "nbformat": 4, "nbformat_minor": 5})
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = nbformat.from_dict({"tags": list(tags)} if tags else {})
+        cell.source = cell.source.rstrip()
+        if cell.cell_type == "code":
+            cell.outputs = [_canonical_output(output, rules) for output in _merge_streams(cell.outputs)]
+    nbformat.validate(notebook)
+    return notebook
+
+
+def run(path: Path, *, record_timing: bool = False) -> NotebookNode:
+    """The notebook executed from top to bottom in a fresh kernel, in its own folder, not yet written back."""
+    from nbclient import NotebookClient
+
+    notebook = read(path)
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_LIMIT_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=record_timing,
+        shutdown_kernel="immediate",
+    )
+    with _own_progress():
+        client.execute()
+    return notebook
+
+
+@contextlib.contextmanager
+def _own_progress() -> Iterator[None]:
+    """While notebooks run for maintenance, the checks in them write to a throw-away file."""
+    before = os.environ.get("COURSE_PROGRESS_FILE")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["COURSE_PROGRESS_FILE"] = str(Path(folder) / "progress.json")
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["COURSE_PROGRESS_FILE"]
+            else:
+                os.environ["COURSE_PROGRESS_FILE"] = before
+
+
+def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """One stdout and one stderr output a cell: how the text was cut into messages depends on timing alone."""
+    merged: list[NotebookNode] = []
+    by_name: dict[str, NotebookNode] = {}
+    for output in outputs:
+        if output.output_type == "stream" and output.name in by_name:
+            by_name[output.name].text += output.text
+            continue
+        output = nbformat.from_dict(output)
+        if output.output_type == "stream":
+            by_name[output.name] = output
+        merged.append(output)
+    return merged
+
+
+def _canonical_output(output: NotebookNode, rules: Path) -> NotebookNode:
+    if output.output_type == "stream":
+        output.text = sanitize_text(output.text, rules, stored_only=True)
+    elif output.output_type == "error":
+        output.evalue = sanitize_text(output.evalue, rules, stored_only=True)
+        output.traceback = [sanitize_text(line, rules, stored_only=True) for line in output.traceback]
+    else:
+        output.metadata = nbformat.from_dict({})
+        for kind, value in output.data.items():
+            if kind.startswith("text/") or kind == "image/svg+xml":
+                output.data[kind] = sanitize_text(value, rules, stored_only=True)
+    return output

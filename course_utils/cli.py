@@ -1,0 +1,146 @@
+"""The ``course`` command: check the environment, open JupyterLab, see progress, get a hint, start again, update."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from course_utils import manifest, progress
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
+console = Console()
+FIRST_PORT = 8888
+
+
+@app.command()
+def doctor() -> None:
+    """Check this environment; every line is ok, a warning or a problem, with what to do."""
+    from course_utils import doctor as examination
+
+    raise typer.Exit(examination.main())
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option(help="serve on this port (default: the first free one from 8888)")] = None,
+) -> None:
+    """Open JupyterLab on lesson 00. Further options go to JupyterLab, such as --no-browser."""
+    course = manifest.load()
+    if port is not None and not _is_free(port):
+        _stop(f"port {port} is taken. Stop the program that uses it, or choose another: course lab --port {port + 1}")
+    arguments = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port or FIRST_PORT}",
+        f"--ServerApp.port_retries={0 if port else 50}",
+        f"--ServerApp.root_dir={course.root}",
+        f"--LabApp.default_url=/lab/tree/notebooks/{course.lessons[0].file_name}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+        *context.args,
+    ]
+    try:
+        raise typer.Exit(subprocess.run(arguments, cwd=course.root).returncode)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+@app.command()
+def status() -> None:
+    """Show which exercises are passed, tried or open."""
+    course, done = manifest.load(), progress.load()
+    table = Table("exercise", "title", "status", "attempts", "hints", "passed")
+    for exercise in course.exercises():
+        record = done.of(exercise.id)
+        mark = "✓ " if record.status == "passed" else ""
+        table.add_row(
+            exercise.id, exercise.title, mark + record.status, str(record.attempts), str(record.hints), record.passed
+        )
+    console.print(table)
+    exercises = list(course.exercises())
+    passed = sum(done.of(x.id).status == "passed" for x in exercises)
+    following = next((x for x in exercises if done.of(x.id).status != "passed"), None)
+    console.print(f"{passed} of {len(exercises)} passed.", end=" ")
+    if following:
+        console.print(
+            f"Next: {following.id} {following.title}, in exercises/{course.lesson(following.lesson_id).file_name}"
+        )
+    else:
+        console.print("The course is complete.")
+    if done.notice:
+        console.print(f"Note: {done.notice}")
+
+
+@app.command()
+def hint(
+    exercise: Annotated[str, typer.Argument(help="such as 01.2")],
+    level: Annotated[int | None, typer.Argument(help="1 is the vaguest; default: the next one")] = None,
+) -> None:
+    """Show a hint for an exercise."""
+    from course_utils import exercises
+
+    try:
+        typer.echo(repr(exercises.hint(exercise, level)))
+    except ValueError as error:
+        _stop(str(error))
+
+
+@app.command()
+def reset(lesson: Annotated[str, typer.Argument(help="such as 01")]) -> None:
+    """Bring a lesson's exercise notebook back to its first state. Your version is kept in exercises/kept/."""
+    from course_utils import learner_files
+
+    try:
+        kept = learner_files.reset(manifest.load(), lesson)
+    except (KeyError, learner_files.LearnerFilesError) as error:
+        _stop(str(error.args[0]))
+    typer.echo(
+        f"exercises for lesson {lesson} are as new; "
+        + (f"your version: {kept}" if kept else "nothing was changed in them")
+    )
+
+
+@app.command()
+def update() -> None:
+    """Get the newest version of the course by git and carry your answers over."""
+    from course_utils import learner_files
+
+    try:
+        for line in learner_files.update(manifest.load()):
+            typer.echo(line)
+    except learner_files.LearnerFilesError as error:
+        _stop(str(error))
+
+
+def main() -> None:
+    """Entry point: an error of the manifest is a sentence, not a traceback."""
+    try:
+        app()
+    except manifest.ManifestError as error:
+        _stop_plain(str(error))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _stop(message: str) -> None:
+    typer.echo(f"course: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def _stop_plain(message: str) -> None:
+    sys.stderr.write(f"course: {message}\n")
+    sys.exit(2)

@@ -1,0 +1,488 @@
+"""Compare two outputs, leaf by leaf: structure, shape, dtype, device, values.
+
+Nothing here runs a model. `compare(reference, candidate, rules)` walks two nested results side by side and
+returns the differences as plain records; `measure` does the arithmetic for one pair of tensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# {dtype: (rtol, atol)}: the documented table of torch.testing.assert_close. Every other dtype is exact.
+TOLERANCES: dict[torch.dtype, tuple[float, float]] = {
+    torch.float16: (1e-3, 1e-5),
+    torch.bfloat16: (1.6e-2, 1e-5),
+    torch.float32: (1.3e-6, 1e-5),
+    torch.float64: (1e-7, 1e-7),
+    torch.complex32: (1e-3, 1e-5),
+    torch.complex64: (1.3e-6, 1e-5),
+    torch.complex128: (1e-7, 1e-7),
+}
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_FAR = torch.iinfo(torch.int64).max
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What counts as equal. See `check_parity` for the meaning of each field."""
+
+    rtol: float | None = None
+    atol: float | None = None
+    equal_nan: bool = True
+    relative_to: str = "element"
+    structure: str = "interface"
+    requires_grad: bool = False
+
+    def tolerance(self, *dtypes: torch.dtype) -> tuple[float, float]:
+        """The (rtol, atol) for these dtypes: the loosest of the table, as in `assert_close`, unless given."""
+        if not all(d.is_floating_point or d.is_complex for d in dtypes):
+            return 0.0, 0.0
+        table = [TOLERANCES.get(d, (0.0, 0.0)) for d in dtypes]
+        rtol = max(r for r, _ in table) if self.rtol is None else self.rtol
+        atol = max(a for _, a in table) if self.atol is None else self.atol
+        return rtol, atol
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Distances over one or more compared leaves.
+
+    max_abs, max_rel: the greatest |candidate - reference| and the greatest |candidate - reference| /
+    |reference|; NaN on one side only counts as `inf`. max_ulp: the greatest `ulp_distance`, None where no two
+    floats of one dtype were compared. bit_equal: every bit agrees, the sign of zero included. differing:
+    elements that are not equal. elements: all compared elements. rtol, atol: the tolerance at the greatest
+    difference.
+    """
+
+    max_abs: float = 0.0
+    max_rel: float = 0.0
+    max_ulp: int | None = None
+    bit_equal: bool = True
+    differing: int = 0
+    elements: int = 0
+    rtol: float = 0.0
+    atol: float = 0.0
+
+    def __or__(self, other: Stats) -> Stats:
+        far = self if (self.max_abs, self.rtol) >= (other.max_abs, other.rtol) else other
+        ulps = [u for u in (self.max_ulp, other.max_ulp) if u is not None]
+        return Stats(
+            max(self.max_abs, other.max_abs),
+            max(self.max_rel, other.max_rel),
+            max(ulps, default=None),
+            self.bit_equal and other.bit_equal,
+            self.differing + other.differing,
+            self.elements + other.elements,
+            far.rtol,
+            far.atol,
+        )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference between two outputs. `serious` is False where it deserves a note, not a failure."""
+
+    kind: str
+    path: str
+    reference: str
+    candidate: str
+    detail: str = ""
+    serious: bool = True
+
+
+@dataclass
+class Comparison:
+    """What `compare` found: differences, the statistics, and what the leaves were."""
+
+    differences: list[Difference] = field(default_factory=list)
+    stats: Stats = Stats()
+    tensors: int = 0
+    floats: int = 0
+
+    @property
+    def equal(self) -> bool:
+        return not any(d.serious for d in self.differences)
+
+
+def ulp_distance(a: Tensor, b: Tensor) -> Tensor:
+    """How many floating-point numbers lie between `a` and `b`, element by element, as int64.
+
+    The bit patterns of IEEE 754 floats, read as sign-magnitude integers, are ordered as the numbers are, so
+    that the distance is a difference of integers: adjacent floats are 1 apart, -0.0 and 0.0 are 0 apart,
+    infinity is 1 beyond the greatest finite number. (Bruce Dawson, "Comparing Floating Point Numbers, 2012
+    Edition"; the total order is that of IEEE 754-2019, 5.10.) Two NaN are 0 apart; a NaN is as far from a
+    number as int64 can say. A distance that does not fit is cut to the same greatest value. Complex numbers:
+    the greater of the two parts' distances.
+
+    Raises TypeError for dtypes that are not floating point or complex, or that differ, ValueError for shapes
+    that differ: convert or broadcast first.
+    """
+    if a.dtype != b.dtype or not (a.dtype.is_floating_point or a.dtype.is_complex):
+        raise TypeError(
+            f"ulp_distance needs two float tensors of one dtype, got {a.dtype} and {b.dtype}; convert first."
+        )
+    if a.shape != b.shape:
+        raise ValueError(
+            f"ulp_distance needs one shape, got {list(a.shape)} and {list(b.shape)}; broadcast first."
+        )
+    if a.dtype.is_complex:
+        parts = ulp_distance(torch.view_as_real(a.resolve_conj()), torch.view_as_real(b.resolve_conj()))
+        return parts.amax(-1)
+
+    def ordered(t: Tensor) -> Tensor:
+        bits = _bits(t).to(torch.int64)
+        low = torch.iinfo(_BITS[t.element_size()]).min
+        return torch.where(bits < 0, low - bits, bits)
+
+    first, second = ordered(a), ordered(b)
+    distance = (first - second).abs()
+    distance = torch.where(distance < 0, _FAR, distance)
+    # Numbers of opposite sign: the sum of the two distances to zero, which may leave int64.
+    across = first.abs() + second.abs()
+    opposite = (first < 0) != (second < 0)
+    distance = torch.where(opposite, torch.where(across < 0, _FAR, across), distance)
+    a_nan, b_nan = _isnan(a), _isnan(b)
+    distance = torch.where(a_nan != b_nan, _FAR, distance)
+    return torch.where(a_nan & b_nan, 0, distance)
+
+
+def _isnan(t: Tensor) -> Tensor:
+    return torch.isnan(t if t.element_size() > 1 else t.float())
+
+
+def _bits(t: Tensor) -> Tensor:
+    t = t.detach().resolve_conj().resolve_neg()
+    if t.dtype.is_complex:
+        t = torch.view_as_real(t)
+    return t.contiguous().view(_BITS[t.element_size()])
+
+
+def _wide(t: Tensor) -> Tensor:
+    """A dtype in which differences neither wrap around nor round more than needed."""
+    if t.dtype.is_complex:
+        return t.to(torch.complex128)
+    if t.dtype.is_floating_point:
+        return t.to(torch.float64)
+    if t.dtype == torch.uint64:  # keeps the order, and all 64 bits
+        return t.view(torch.int64) ^ torch.iinfo(torch.int64).min
+    return t.to(torch.int64)
+
+
+def _plain(t: Tensor) -> Tensor:
+    """`t` as a dense tensor on the CPU, outside autograd."""
+    t = t.detach()
+    if t.is_quantized:
+        t = t.dequantize()
+    if t.layout != torch.strided:
+        t = t.to_dense()
+    return t.cpu()
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The outcome of `measure`: statistics, how many elements are beyond the tolerance, the worst one."""
+
+    stats: Stats
+    beyond: int = 0
+    index: tuple[int, ...] = ()
+
+
+def measure(reference: Tensor, candidate: Tensor, rules: Rules) -> Gap:
+    """Compare the values of two tensors of one shape.
+
+    Closeness is that of `torch.testing.assert_close`: |candidate - reference| <= atol + rtol * |reference|,
+    integers and bools exact. Differences are taken in float64, complex128 or int64, so that uint8 cannot wrap
+    around.
+    """
+    same_dtype = reference.dtype == candidate.dtype
+    rtol, atol = rules.tolerance(reference.dtype, candidate.dtype)
+    expected, actual = _plain(reference), _plain(candidate)
+    count = expected.numel()
+    inexact = expected.dtype.is_floating_point or expected.dtype.is_complex
+    has_ulp = same_dtype and inexact
+    bit_equal = same_dtype and torch.equal(_bits(expected), _bits(actual))
+    if bit_equal or not count:
+        nan_is_fine = rules.equal_nan or not inexact or not bool(_isnan(expected).any())
+        if nan_is_fine:
+            ulp = 0 if has_ulp and count else None
+            return Gap(Stats(0.0, 0.0, ulp, bit_equal or not count, 0, count, rtol, atol))
+    ulp = int(ulp_distance(expected, actual).max()) if has_ulp else None
+
+    if expected.dtype.is_complex or actual.dtype.is_complex:
+        expected, actual = expected.to(torch.complex128), actual.to(torch.complex128)
+    elif expected.dtype.is_floating_point or actual.dtype.is_floating_point:
+        expected, actual = expected.to(torch.float64), actual.to(torch.float64)
+    else:
+        expected, actual = _wide(expected), _wide(actual)
+    if expected.dtype == torch.int64:
+        close = expected == actual
+        gap = torch.maximum(expected, actual) - torch.minimum(expected, actual)
+        gap = torch.where(gap < 0, gap.double() + 2.0**64, gap.double())  # the difference may need 64 bits
+        size = expected.double().abs()
+    else:
+        size = expected.abs()
+        if rules.relative_to == "max":
+            finite = size[torch.isfinite(size)]
+            allowed = atol + rtol * (float(finite.max()) if finite.numel() else 0.0)
+            close = torch.isclose(actual, expected, rtol=0.0, atol=allowed, equal_nan=rules.equal_nan)
+        else:
+            close = torch.isclose(actual, expected, rtol=rtol, atol=atol, equal_nan=rules.equal_nan)
+        same = (actual == expected) | (torch.isnan(actual) & torch.isnan(expected) & rules.equal_nan)
+        gap = torch.nan_to_num((actual - expected).abs(), nan=math.inf, posinf=math.inf)
+        gap = torch.where(same, 0.0, gap)
+    ratio = torch.nan_to_num(gap / size, nan=math.inf, posinf=math.inf)
+    ratio = torch.where(gap == 0, 0.0, ratio)
+    beyond = int((~close).sum())
+    # The worst element is one that fails, where any does: a large but tolerated difference is not the news.
+    ranked = torch.where(close, -1.0, gap) if beyond else gap
+    flat = int(ranked.argmax())
+    index = (
+        tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), expected.shape))
+        if expected.dim()
+        else ()
+    )
+    differing = int((gap > 0).sum())
+    stats = Stats(float(gap.max()), float(ratio.max()), ulp, bit_equal, differing, count, rtol, atol)
+    return Gap(stats, beyond, index)
+
+
+# --- text of values -------------------------------------------------------------------------------
+
+
+def number(value: Any) -> str:
+    """A number in at most three significant digits; integers and bools in full."""
+    if isinstance(value, complex):
+        return f"{value.real:.3g}{value.imag:+.3g}j"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value)
+
+
+def brief(value: Any, limit: int = 8) -> str:
+    """`value` in one line: dtype and shape of a tensor, and its elements where they are at most `limit`."""
+    if isinstance(value, Tensor):
+        if value.is_nested:
+            return f"nested {str(value.dtype).removeprefix('torch.')}"
+        head = f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+        if value.layout != torch.strided:
+            return f"{str(value.layout).removeprefix('torch.')} {head}"
+        if value.is_meta:
+            return f"meta {head}"
+        if not value.is_contiguous():
+            head += f" strides {list(value.stride())}"
+        return f"{head} = {_elements(value)}" if 0 < value.numel() <= limit else head
+    if isinstance(value, str):
+        return repr(value if len(value) <= 60 else value[:57] + "...")
+    if isinstance(value, (bool, int, float, complex)):
+        return number(value)
+    if isinstance(value, Mapping):
+        items = [f"{k!r}: {brief(v, limit)}" for k, v in list(value.items())[:4]]
+        return "{" + ", ".join(items + ["..."] * (len(value) > 4)) + "}"
+    if isinstance(value, (list, tuple)):
+        items = [brief(v, limit) for v in value[:4]] + ["..."] * (len(value) > 4)
+        body = ", ".join(items)
+        return f"[{body}]" if isinstance(value, list) else f"({body}{',' if len(value) == 1 else ''})"
+    if value is None or isinstance(value, (torch.dtype, torch.device)):
+        return str(value)
+    return f"a {type(value).__name__}"
+
+
+def _elements(t: Tensor) -> str:
+    def render(items: Any) -> str:
+        return "[" + ", ".join(map(render, items)) + "]" if isinstance(items, list) else number(items)
+
+    return render(_plain(t).tolist())
+
+
+# --- the walk -------------------------------------------------------------------------------------
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The leaves of nested lists, tuples, dicts and dataclasses, in order."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from leaves(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from leaves(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for f in dataclasses.fields(value):
+            yield from leaves(getattr(value, f.name, None))
+    else:
+        yield value
+
+
+def compare(reference: Any, candidate: Any, rules: Rules, path: str = "out") -> Comparison:
+    """Walk two results side by side. Lists, tuples, named tuples, dicts and dataclasses may nest."""
+    result = Comparison()
+    _walk(reference, candidate, path, rules, result)
+    return result
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    # Named tuples have _fields; torch.return_types (of x.max(0), say) carry the names as __match_args__.
+    kind = type(value)
+    if not isinstance(value, tuple) or kind is tuple:
+        return ()
+    return tuple(getattr(kind, "_fields", ()) or getattr(kind, "__match_args__", ()))
+
+
+def _class(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return "Tensor"
+    names = _names(value)
+    if names:
+        return f"named tuple ({', '.join(names)})"
+    size = f" of {len(value)}" if isinstance(value, (list, tuple, Mapping)) else ""
+    return f"{type(value).__name__}{size}"
+
+
+def _walk(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison) -> None:
+    ref, cand = _from_numpy(ref), _from_numpy(cand)
+    if isinstance(ref, Tensor) and isinstance(cand, Tensor):
+        _tensors(ref, cand, path, rules, out)
+    elif isinstance(ref, Mapping) and isinstance(cand, Mapping):
+        _dicts(ref, cand, path, rules, out)
+    elif isinstance(ref, (list, tuple)) and isinstance(cand, (list, tuple)):
+        _sequences(ref, cand, path, rules, out)
+    elif isinstance(ref, (int, float, complex)) and isinstance(cand, (int, float, complex)):
+        _numbers(ref, cand, path, rules, out)
+    elif dataclasses.is_dataclass(ref) and type(ref) is type(cand) and not isinstance(ref, type):
+        for f in dataclasses.fields(ref):
+            _walk(getattr(ref, f.name), getattr(cand, f.name), f"{path}.{f.name}", rules, out)
+    elif type(ref) is not type(cand):
+        out.differences.append(Difference("structure", path, _class(ref), _class(cand)))
+    elif ref is cand:
+        pass
+    elif type(ref).__eq__ is object.__eq__:
+        detail = "no rule says when two such objects are equal"
+        out.differences.append(Difference("not compared", path, _class(ref), _class(cand), detail))
+    elif (ref == cand) is not True:
+        out.differences.append(Difference("value", path, brief(ref), brief(cand)))
+
+
+def _from_numpy(value: Any) -> Any:
+    if type(value).__module__ == "numpy" and hasattr(value, "dtype") and hasattr(value, "tolist"):
+        try:
+            return torch.as_tensor(value).clone() if getattr(value, "shape", ()) else value.item()
+        except (TypeError, ValueError):
+            return value
+    return value
+
+
+def _dicts(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison) -> None:
+    if set(ref) != set(cand):
+        gone, new = [k for k in ref if k not in cand], [k for k in cand if k not in ref]
+        detail = "; ".join(
+            f"{what}: {', '.join(map(repr, keys))}"
+            for what, keys in (("missing", gone), ("new", new))
+            if keys
+        )
+        out.differences.append(Difference("structure", path, brief(list(ref)), brief(list(cand)), detail))
+    elif list(ref) != list(cand):
+        serious = rules.structure == "strict"
+        out.differences.append(
+            Difference(
+                "structure",
+                path,
+                brief(list(ref)),
+                brief(list(cand)),
+                "the keys come in another order",
+                serious,
+            )
+        )
+    if type(ref) is not type(cand):
+        serious = rules.structure == "strict"
+        out.differences.append(
+            Difference(
+                "structure", path, type(ref).__name__, type(cand).__name__, "another class of dict", serious
+            )
+        )
+    for key in ref:
+        if key in cand:
+            _walk(ref[key], cand[key], f"{path}[{key!r}]".replace("'", '"'), rules, out)
+
+
+def _sequences(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison) -> None:
+    names = _names(ref)
+    if len(ref) != len(cand):
+        out.differences.append(Difference("structure", path, _class(ref), _class(cand), "another length"))
+        return
+    if type(ref) is not type(cand):
+        lost = bool(names) and _names(cand) != names
+        serious = rules.structure == "strict" or (lost and rules.structure == "interface")
+        detail = "the field names are gone" if lost else "same members, another class"
+        out.differences.append(Difference("structure", path, _class(ref), _class(cand), detail, serious))
+    for i, (left, right) in enumerate(zip(ref, cand, strict=True)):
+        _walk(left, right, f"{path}.{names[i]}" if names else f"{path}[{i}]", rules, out)
+
+
+def _numbers(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison) -> None:
+    if type(ref) is not type(cand):
+        out.differences.append(
+            Difference("dtype", path, f"{type(ref).__name__} {ref}", f"{type(cand).__name__} {cand}")
+        )
+    if isinstance(ref, (bool, int)) and isinstance(cand, (bool, int)):
+        out.stats |= Stats(elements=1, bit_equal=ref == cand, differing=int(ref != cand))
+        if ref != cand:
+            out.differences.append(Difference("value", path, number(ref), number(cand)))
+        return
+    dtype = torch.complex128 if isinstance(ref, complex) or isinstance(cand, complex) else torch.float64
+    left, right = torch.tensor(ref, dtype=dtype), torch.tensor(cand, dtype=dtype)
+    gap = measure(left, right, rules)
+    out.stats |= gap.stats
+    out.floats += 1
+    if gap.beyond:
+        detail = f"differ by {number(gap.stats.max_abs)}"
+        out.differences.append(Difference("value", path, number(ref), number(cand), detail))
+
+
+def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison) -> None:
+    def differ(kind: str, left: Any, right: Any, detail: str = "", serious: bool = True) -> None:
+        texts = [str(v).removeprefix("torch.") for v in (left, right)]
+        out.differences.append(Difference(kind, path, *texts, detail, serious))
+
+    if ref.is_meta or cand.is_meta or ref.is_nested or cand.is_nested:
+        why = (
+            "meta tensors hold no values"
+            if ref.is_meta or cand.is_meta
+            else "nested tensors: unbind them first"
+        )
+        differ("not compared", brief(ref), brief(cand), why)
+        return
+    if ref.shape != cand.shape:
+        differ("shape", list(ref.shape), list(cand.shape))
+    if ref.dtype != cand.dtype:
+        differ("dtype", ref.dtype, cand.dtype)
+    if ref.device != cand.device:
+        differ("device", ref.device, cand.device)
+    if ref.layout != cand.layout:
+        differ("layout", ref.layout, cand.layout)
+    if ref.requires_grad != cand.requires_grad:
+        words = [f"requires_grad={t.requires_grad}" for t in (ref, cand)]
+        differ("grad", *words, "only one of the two can be trained through", rules.requires_grad)
+    out.tensors += 1
+    if ref.shape != cand.shape:
+        return
+    gap = measure(ref, cand, rules)
+    out.stats |= gap.stats
+    out.floats += ref.dtype.is_floating_point or ref.dtype.is_complex
+    if gap.beyond:
+        left, right = _plain(ref), _plain(cand)
+        if ref.numel() <= 8:
+            texts = [_elements(left), _elements(right)]
+        else:
+            texts = [f"{number(t[gap.index].item())} at {list(gap.index)}" for t in (left, right)]
+        at = f"at {list(gap.index)} " if ref.dim() else ""
+        count = f"{gap.beyond} of {ref.numel()} elements" if ref.numel() > 1 else "the value"
+        detail = f"{count} beyond rtol {gap.stats.rtol:.2g}, atol {gap.stats.atol:.2g}; "
+        worst = abs(_wide(right)[gap.index].item() - _wide(left)[gap.index].item())
+        detail += f"{at}they differ by {number(float(worst))}"
+        differ("value", *texts, detail)

@@ -1,0 +1,192 @@
+"""The ``course`` command, as a learner types it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from course_utils import cli, learner_files, manifest, progress
+from tests import tiny_course
+from tests.tiny_course import COUNTING, set_source
+
+
+@pytest.fixture(autouse=True)
+def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> manifest.Course:
+    course = tiny_course.copy_to(tmp_path / "course")
+    monkeypatch.setenv("COURSE_ROOT", str(course.root))
+    monkeypatch.setenv("COURSE_PROGRESS_FILE", str(tmp_path / "progress.json"))
+    monkeypatch.setenv("COLUMNS", "120")
+    return course
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, arguments)
+
+
+def test_without_a_verb_the_verbs_are_shown() -> None:
+    output = run().output
+    for verb in ("doctor", "lab", "status", "hint", "reset", "update"):
+        assert f"  {verb} " in output
+
+
+# --- status
+
+
+def test_status_of_a_new_learner() -> None:
+    result = run("status")
+    assert result.exit_code == 0
+    rows = [line for line in result.output.splitlines() if "90." in line]
+    assert "Count the vowels" in rows[0] and "not attempted" in rows[0]
+    assert f"0 of 2 passed. Next: 90.1 Count the vowels, in exercises/{COUNTING}" in result.output
+
+
+def test_status_shows_what_was_done() -> None:
+    progress.record_hint("90.1", 2)
+    progress.record_attempt("90.1", "not yet")
+    progress.record_attempt("90.1", "passed")
+    progress.record_attempt("90.2", "your code raised")
+    output = run("status").output
+    assert "✓ passed" in output and "your code raised" in output
+    assert "1 of 2 passed. Next: 90.2 Name a word" in output
+    assert progress.load().of("90.1").passed in output
+
+
+def test_status_of_the_complete_course() -> None:
+    for exercise_id in ("90.1", "90.2"):
+        progress.record_attempt(exercise_id, "passed")
+    assert "2 of 2 passed. The course is complete." in run("status").output
+
+
+def test_status_says_when_progress_is_broken() -> None:
+    progress.default_path().write_text("{", encoding="utf-8")
+    result = run("status")
+    assert result.exit_code == 0 and "Note: progress.json was not used: it is not valid JSON." in result.output
+
+
+# --- hint
+
+
+def test_hints_become_plainer() -> None:
+    assert run("hint", "90.1").output.startswith("Hint 1 of 2 for 90.1: A text can be looped over.\n")
+    assert run("hint", "90.1").output.startswith("Hint 2 of 2 for 90.1")
+    assert run("hint", "90.1", "1").output.startswith("Hint 1 of 2")
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (("99.9",), "course: there is no exercise '99.9'; the exercises are 90.1, 90.2\n"),
+        (("90.1", "9"), "course: exercise 90.1 has hints 1 to 2; ask for one of these\n"),
+    ],
+)
+def test_a_hint_that_is_not_there(arguments: tuple[str, ...], says: str) -> None:
+    result = run("hint", *arguments)
+    assert (result.exit_code, result.stderr, result.stdout) == (2, says, "")
+
+
+# --- reset and update
+
+
+def test_reset(course: manifest.Course) -> None:
+    assert run("reset", "90").output == "exercises for lesson 90 are as new; nothing was changed in them\n"
+    set_source(course.root / "exercises" / COUNTING, "answer-90-2", "word = 'mine'")
+    output = run("reset", "90").output
+    [kept] = (course.root / "exercises" / "kept").iterdir()
+    assert output == f"exercises for lesson 90 are as new; your version: {kept.relative_to(course.root)}\n"
+
+
+@pytest.mark.parametrize(
+    "lesson, says",
+    [
+        ("1", "course: there is no lesson '1'; the lessons are 90, 91\n"),
+        ("91", "course: lesson 91 has no exercises; see course status for those that have\n"),
+    ],
+)
+def test_a_lesson_that_cannot_be_reset(lesson: str, says: str) -> None:
+    result = run("reset", lesson)
+    assert (result.exit_code, result.stderr) == (2, says)
+
+
+def test_update_outside_a_clone() -> None:
+    result = run("update")
+    assert result.exit_code == 2 and result.stderr.startswith("course: this folder is no git clone.")
+
+
+def test_update_says_each_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learner_files, "update", lambda course: iter(["one", "two"]))
+    assert run("update").output == "one\ntwo\n"
+
+
+# --- lab
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that would have been started."""
+    commands: list[list[str]] = []
+
+    def start(arguments: list[str], **options: object) -> SimpleNamespace:
+        commands.append(arguments)
+        return SimpleNamespace(returncode=5)
+
+    monkeypatch.setattr("subprocess.run", start)
+    return commands
+
+
+def test_lab_opens_the_first_lesson(course: manifest.Course, started: list[list[str]]) -> None:
+    assert run("lab", "--no-browser").exit_code == 5
+    [command] = started
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"] and "--no-browser" in command
+    assert f"--LabApp.default_url=/lab/tree/notebooks/{COUNTING}" in command
+    assert f"--ServerApp.root_dir={course.root}" in command
+    assert {"--ServerApp.ip=127.0.0.1", "--ServerApp.port=8888", "--ServerApp.port_retries=50"} <= set(command)
+    assert not any("token" in x or "password" in x for x in command)
+
+
+def test_lab_on_a_port(started: list[list[str]]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    run("lab", "--port", str(port))
+    assert {f"--ServerApp.port={port}", "--ServerApp.port_retries=0"} <= set(started[0])
+
+
+def test_lab_on_a_port_that_is_taken(started: list[list[str]]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        result = run("lab", "--port", str(port))
+    assert (result.exit_code, started) == (2, [])
+    assert result.stderr == (
+        f"course: port {port} is taken. Stop the program that uses it, "
+        f"or choose another: course lab --port {port + 1}\n"
+    )
+
+
+def test_lab_ended_by_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("subprocess.run", interrupted)
+    assert run("lab").exit_code == 0
+
+
+# --- the entry point
+
+
+def test_a_broken_manifest_is_a_sentence(
+    course: manifest.Course, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COURSE_ROOT", str(course.root / "notebooks"))
+    monkeypatch.setattr(sys, "argv", ["course", "status"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("course: course.toml is not in ") and "Traceback" not in error
