@@ -36,6 +36,7 @@ def lab(
     course = manifest.load()
     if port is not None and not _is_free(port):
         _stop(f"port {port} is taken. Stop the program that uses it, or choose another: course lab --port {port + 1}")
+    _trust(course)
     arguments = [
         sys.executable,
         "-m",
@@ -129,6 +130,19 @@ def main() -> None:
         app()
     except manifest.ManifestError as error:
         _stop_plain(str(error))
+
+
+def _trust(course: manifest.Course) -> None:
+    """Sign the course's own notebooks, since JupyterLab shows the stored drawings only of notebooks it trusts."""
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
+    notary = NotebookNotary()
+    for path in [course.notebook(x) for x in course.lessons] + [course.solution(x) for x in course.lessons]:
+        try:
+            notary.sign(nbformat.read(path, as_version=4))
+        except Exception:  # a missing or damaged file, or no place to note it: the drawings show as text until run
+            continue
 
 
 def _is_free(port: int) -> bool:

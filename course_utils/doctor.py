@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import escape
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -60,6 +61,34 @@ def examine() -> list[Finding]:
                 )
             )
     return findings
+
+
+class Report(tuple[Finding, ...]):
+    """The findings, shown as a table in a notebook and as text elsewhere."""
+
+    def __repr__(self) -> str:
+        width = max(len(finding.name) for finding in self)
+        lines = []
+        for finding in self:
+            lines.append(f"{SYMBOLS[finding.status]} {finding.name:<{width}}  {finding.status}: {finding.detail}")
+            if finding.action:
+                lines.append(f"  {'':<{width}}  to do: {finding.action}")
+        return "\n".join([*lines, summary(list(self))])
+
+    def _repr_html_(self) -> str:
+        cell = 'style="text-align:left;vertical-align:top;padding:2px 12px 2px 0;white-space:pre-line"'
+        rows = []
+        for finding in self:
+            todo = f"<br><b>to do: {escape(finding.action)}</b>" if finding.action else ""
+            status = f"{SYMBOLS[finding.status]}\u00a0{finding.status}"
+            texts = (escape(finding.name), status, escape(finding.detail) + todo)
+            rows.append("<tr>" + "".join(f"<td {cell}>{text}</td>" for text in texts) + "</tr>")
+        return f"<table>{''.join(rows)}</table><p>{escape(summary(list(self)))}</p>"
+
+
+def report() -> Report:
+    """:func:`examine` for a notebook."""
+    return Report(examine())
 
 
 def main() -> int:
@@ -237,7 +266,7 @@ def _places() -> Iterator[Finding]:
         yield Finding(
             name,
             status,
-            f"{folder}, writable, {free / GIBIBYTE:.1f} GiB free",
+            f"{folder.name}, writable, {free / GIBIBYTE:.1f} GiB free",
             "" if status == "ok" else "Make room: the lessons write up to 1 GiB of archives and compiled programs.",
         )
 

@@ -35,6 +35,7 @@ _MARK = {Status.NOT_ATTEMPTED: "○", Status.NOT_YET: "△", Status.RAISED: "✗
 
 
 _CELL = "text-align:left;vertical-align:top"
+_SEEN = "margin:0;white-space:pre-wrap;background:transparent"
 _SCRIPTED_STUB = re.compile(r"^[ \t]*raise NotImplementedError[ \t]*\n[ \t]*~+ <--- HERE", re.MULTILINE)
 
 
@@ -75,7 +76,7 @@ class Outcome:
     def _repr_html_(self) -> str:
         rows = "".join(
             f'<tr><td style="{_CELL};padding:2px 12px 2px 0;white-space:nowrap">{escape(label)}</td>'
-            f'<td style="{_CELL}"><pre style="margin:0;white-space:pre-wrap">{escape(text)}</pre></td></tr>'
+            f'<td style="{_CELL}"><pre style="{_SEEN}">{escape(text)}</pre></td></tr>'
             for label, text in self.seen
         )
         parts = [

@@ -55,16 +55,16 @@ __all__ = [
 
 Progress = Callable[[str], None]
 
-CONFIDENCE = 0.99      # of the interval around the median ratio; see median_interval
-MARGIN = 0.03          # smallest difference that gets a verdict: deep copies of one model differ by up to
-                       # 2 % (measured with this module), for where their weights happen to lie in memory
-FEWEST_ROUNDS = 5      # below five, the interval says next to nothing
-WINDOW = 3             # warm-up: the last three calls are set against the three before them
-TOLERANCE = 0.10       # warm-up: … and may differ by this much
-BUSY = 0.25            # IQR above this share of the median: the machine was busy
-SHOW_AFTER = 2.0       # seconds of work before a progress line appears
+CONFIDENCE = 0.99  # of the interval around the median ratio; see median_interval
+MARGIN = 0.03  # smallest difference that gets a verdict: deep copies of one model differ by up to
+# 2 % (measured with this module), for where their weights happen to lie in memory
+FEWEST_ROUNDS = 5  # below five, the interval says next to nothing
+WINDOW = 3  # warm-up: the last three calls are set against the three before them
+TOLERANCE = 0.10  # warm-up: … and may differ by this much
+BUSY = 0.25  # IQR above this share of the median: the machine was busy
+SHOW_AFTER = 2.0  # seconds of work before a progress line appears
 
-LEFT = (0, 6, 7)       # columns of the table that hold words; the others hold numbers
+LEFT = (0, 6, 7)  # columns of the table that hold words; the others hold numbers
 VERDICT_SYMBOL = {"baseline": "•", "faster": "▲", "slower": "▼", "no difference shown": "?"}
 
 
@@ -117,16 +117,16 @@ class SpeedRow:
 
     name: str
     median_s: float
-    iqr_s: float           # distance between the quartiles of the rounds
-    ratio: float           # baseline time / own time, the median over the rounds: above 1 is faster
-    ratio_low: float       # the interval around that median, see median_interval
+    iqr_s: float  # distance between the quartiles of the rounds
+    ratio: float  # baseline time / own time, the median over the rounds: above 1 is faster
+    ratio_low: float  # the interval around that median, see median_interval
     ratio_high: float
-    verdict: str           # "baseline", "faster", "slower" or "no difference shown"
-    times: tuple[float, ...] = ()     # one time per round, in order
-    calls_per_round: int = 0          # each time is the mean over this many calls
-    warmup_calls: int = 0             # calls made before the first round
-    warmed_up: bool = True            # False: the times still changed when the limit was reached
-    first_call_s: float = math.nan    # the very first call
+    verdict: str  # "baseline", "faster", "slower" or "no difference shown"
+    times: tuple[float, ...] = ()  # one time per round, in order
+    calls_per_round: int = 0  # each time is the mean over this many calls
+    warmup_calls: int = 0  # calls made before the first round
+    warmed_up: bool = True  # False: the times still changed when the limit was reached
+    first_call_s: float = math.nan  # the very first call
 
 
 def summarise(
@@ -376,13 +376,13 @@ class SpeedReport:
     """What :func:`compare_speed` measured: print it, show it in a notebook, or draw it (:meth:`figure`)."""
 
     rows: tuple[SpeedRow, ...]
-    rounds: int                # rounds measured
-    rounds_asked: int          # more than rounds where the time budget was used up
+    rounds: int  # rounds measured
+    rounds_asked: int  # more than rounds where the time budget was used up
     threads: int
-    grad_mode: str             # "grad mode on", "grad mode off" or "inference mode"
-    coverage: float            # probability that the interval of a ratio holds its true median
-    margin: float = MARGIN     # the smallest difference that gets a verdict
-    caption: str = field(init=False, default="")   # what figure() shows, in words
+    grad_mode: str  # "grad mode on", "grad mode off" or "inference mode"
+    coverage: float  # probability that the interval of a ratio holds its true median
+    margin: float = MARGIN  # the smallest difference that gets a verdict
+    caption: str = field(init=False, default="")  # what figure() shows, in words
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "caption", self._caption())
@@ -399,7 +399,7 @@ class SpeedReport:
         return self.row(name).ratio
 
     def verdict(self, name: str) -> str:
-        """"baseline", "faster", "slower" or "no difference shown"."""
+        """ "baseline", "faster", "slower" or "no difference shown"."""
         return self.row(name).verdict
 
     @property
@@ -446,8 +446,7 @@ class SpeedReport:
         rows = []
         for tag, cells in [("th", self._head()), *(("td", cells) for cells in self._cells())]:
             inner = "".join(
-                f'<{tag} style="{cell}text-align:{"left" if column in LEFT else "right"}">'
-                f"{html.escape(text)}</{tag}>"
+                f'<{tag} style="{cell}text-align:{"left" if column in LEFT else "right"}">{html.escape(text)}</{tag}>'
                 for column, text in enumerate(cells)
             )
             rows.append(f"<tr>{inner}</tr>")

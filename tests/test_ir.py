@@ -87,9 +87,7 @@ def wide(
     e: torch.Tensor,
     a_rather_long_name: torch.Tensor,
 ) -> torch.Tensor:
-    return torch.cat(
-        [a.relu(), b.exp(), c.sigmoid(), d.tanh(), e.sin(), a_rather_long_name.cos(), a, b, c, d, e]
-    )
+    return torch.cat([a.relu(), b.exp(), c.sigmoid(), d.tanh(), e.sin(), a_rather_long_name.cos(), a, b, c, d, e])
 
 
 class Net(nn.Module):

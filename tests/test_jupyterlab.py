@@ -16,16 +16,17 @@ from browser import find_browser, open_lab
 
 ROOT = Path(__file__).resolve().parent.parent
 
-COURSE = ROOT / "tests" / "fixture_course"
-COPIED = ("course.toml", "exercises", "fixture_checks.py")  # what is there of these
-NOTEBOOK = "exercises/90_counting.ipynb"
-EXERCISE = "90.1"
-ANSWER_CELL = "def vowels(word)"  # a piece of the source of the cell that the learner edits
-ANSWER = """def vowels(word):
-    return sum(letter in "aeiou" for letter in word)
+COURSE = ROOT
+COPIED = ("course.toml", "exercises")
+NOTEBOOK = "exercises/00_start_here.ipynb"
+EXERCISE = "00.1"
+ANSWER_CELL = "def centre(x)"  # a piece of the source of the cell that the learner edits
+ANSWER = """def centre(x):
+    return x - x.mean()
 
 
-check("90.1", vowels)
+answer = torch.jit.trace(centre, torch.ones(3))
+check("00.1", answer)
 """
 
 

@@ -810,15 +810,11 @@ finite = st.floats(-1e4, 1e4, width=32)
 
 
 def test_tolerances_are_those_of_assert_close():
-    every = [
-        d for d in vars(torch).values() if isinstance(d, torch.dtype) and not str(d).startswith("torch.q")
-    ]
+    every = [d for d in vars(torch).values() if isinstance(d, torch.dtype) and not str(d).startswith("torch.q")]
     for dtype in every:
         assert Rules().tolerance(dtype) == default_tolerances(dtype), dtype
     assert set(TOLERANCES) <= set(every)
-    assert Rules().tolerance(torch.float32, torch.bfloat16) == default_tolerances(
-        torch.float32, torch.bfloat16
-    )
+    assert Rules().tolerance(torch.float32, torch.bfloat16) == default_tolerances(torch.float32, torch.bfloat16)
 
 
 @settings(deadline=None, max_examples=80)
@@ -948,9 +944,7 @@ def tensors(draw) -> Tensor:
     return t.transpose(0, -1) if t.dim() > 1 and draw(st.booleans()) else t
 
 
-scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-9, 9), st.floats(allow_nan=True), st.text(max_size=3)
-)
+scalars = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.floats(allow_nan=True), st.text(max_size=3))
 nested = st.recursive(
     st.one_of(tensors(), scalars),
     lambda inner: st.one_of(
@@ -1020,8 +1014,7 @@ def _snapshot(module: nn.Module) -> Any:
 def _unchanged(before: Any, module: nn.Module) -> bool:
     after = _snapshot(module)
     return before["flags"] == after["flags"] and all(
-        i == after["state"][k][0] and torch.equal(v, after["state"][k][1])
-        for k, (i, v) in before["state"].items()
+        i == after["state"][k][0] and torch.equal(v, after["state"][k][1]) for k, (i, v) in before["state"].items()
     )
 
 
@@ -1171,11 +1164,7 @@ def test_first_lines():
     text = check_parity(double, lambda x: x * 2 + 1e-6, x23).text()
     assert text.startswith("equal within tolerance (max abs ") and "rtol 1.3e-06, atol 1e-05)" in text
     assert check_parity(double, scaled(3), x23).text().startswith("DIFFERENT: 1 finding; ")
-    assert (
-        check_parity(refuses, refuses, x23)
-        .text()
-        .startswith("no difference found, but no value was compared")
-    )
+    assert check_parity(refuses, refuses, x23).text().startswith("no difference found, but no value was compared")
 
 
 def test_a_finding_is_shown_at_its_smallest_input():

@@ -116,8 +116,8 @@ def test_summarise_on_numbers_worked_out_by_hand():
     assert rows[0].verdict == "baseline"
     assert (rows[0].ratio, rows[0].ratio_low, rows[0].ratio_high) == (1, 1, 1)
     assert rows[1].median_s == 5.0
-    assert rows[1].iqr_s == 1.0                       # quartiles 5 and 6
-    assert rows[1].ratio == 2.0                       # ratios 2, 2, 2, 2.2, 2.5
+    assert rows[1].iqr_s == 1.0  # quartiles 5 and 6
+    assert rows[1].ratio == 2.0  # ratios 2, 2, 2, 2.2, 2.5
     assert (rows[1].ratio_low, rows[1].ratio_high) == (2.0, 2.5)
     assert rows[1].verdict == "faster"
     assert rows[1].times == tuple(fast)
@@ -136,13 +136,13 @@ def test_the_ratio_pairs_the_rounds_so_a_slow_round_cancels():
         ([1.2] * 15, "faster"),
         ([0.8] * 15, "slower"),
         ([1.0] * 15, "no difference shown"),
-        ([1.2] * 12 + [0.9] * 3, "no difference shown"),    # the third smallest of 15 lies below 1
-        ([1.2] * 13 + [0.9] * 2, "faster"),                 # … and here above it
-        ([1.02] * 15, "no difference shown"),               # steady, but under the margin
+        ([1.2] * 12 + [0.9] * 3, "no difference shown"),  # the third smallest of 15 lies below 1
+        ([1.2] * 13 + [0.9] * 2, "faster"),  # … and here above it
+        ([1.02] * 15, "no difference shown"),  # steady, but under the margin
         ([1 / 1.02] * 15, "no difference shown"),
         ([1.04] * 15, "faster"),
         ([1 / 1.04] * 15, "slower"),
-        ([1.0] * 3 + [1.2] * 12, "no difference shown"),    # an interval that touches 1 covers it
+        ([1.0] * 3 + [1.2] * 12, "no difference shown"),  # an interval that touches 1 covers it
     ],
 )
 def test_verdict(ratios, verdict):
@@ -186,7 +186,7 @@ def test_summarise_properties(pair, chance):
 @settings(deadline=None, max_examples=80)
 def test_swapping_baseline_and_candidate_mirrors_the_verdict(pair):
     base, other = pair
-    if len(base) % 2 == 0:      # the middle of two ratios is not the inverse of the middle of two inverses
+    if len(base) % 2 == 0:  # the middle of two ratios is not the inverse of the middle of two inverses
         base, other = base[1:] or base * 3, other[1:] or other * 3
     there = summarise({"a": base, "b": other})[1]
     back = summarise({"b": other, "a": base})[1]
@@ -229,11 +229,11 @@ def test_summarise_refuses_unusable_samples(samples, said):
 @pytest.mark.parametrize(
     ("times", "is_settled"),
     [
-        ([1.0] * 5, False),                                # too few to tell
+        ([1.0] * 5, False),  # too few to tell
         ([1.0] * 6, True),
         ([9.0, 9.0, 9.0, 1.0, 1.0, 1.0], False),
-        ([5.0, 5.0, 1.0, 1.0, 1.0, 1.0, 1.0], True),       # two slow calls, as in TorchScript
-        ([1.0, 1.0, 1.0, 1.0, 9.0, 1.0], True),            # one outlier is not a trend
+        ([5.0, 5.0, 1.0, 1.0, 1.0, 1.0, 1.0], True),  # two slow calls, as in TorchScript
+        ([1.0, 1.0, 1.0, 1.0, 9.0, 1.0], True),  # one outlier is not a trend
         ([1.0, 1.0, 1.0, 1.2, 1.2, 1.2], False),
     ],
 )
@@ -290,7 +290,7 @@ def test_twice_the_work_is_half_the_speed():
     assert report.ratio("two") == pytest.approx(0.5)
     assert report.row("two").median_s == pytest.approx(2e-3)
     assert report.rounds == 15
-    assert [row.calls_per_round for row in report.rows] == [20, 10]     # 20 ms a round
+    assert [row.calls_per_round for row in report.rows] == [20, 10]  # 20 ms a round
 
 
 def test_the_same_work_shows_no_difference():
@@ -313,7 +313,8 @@ def test_a_machine_that_grows_busy_does_not_decide():
 
     def growing(name):
         def work():
-            clock.now += 1e-3 * (1 + clock.now)       # ten times slower by the end of the run
+            clock.now += 1e-3 * (1 + clock.now)  # ten times slower by the end of the run
+
         return work
 
     report = compare(clock, {name: growing(name) for name in "ab"}, time_budget=1e9, min_round_time=0.1)
@@ -327,7 +328,7 @@ def test_first_calls_are_kept_out_of_the_rounds():
     report = compare(clock, {"scripted": scripted})
     row = report.rows[0]
     assert row.first_call_s == pytest.approx(0.5)
-    assert row.warmup_calls == 7        # calls 2, 3, 4 against 5, 6, 7: the second slow call is outvoted
+    assert row.warmup_calls == 7  # calls 2, 3, 4 against 5, 6, 7: the second slow call is outvoted
     assert row.warmed_up
     assert row.times == pytest.approx([1e-3] * 15)
     assert "7 calls, first took 500 ×" in str(report)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from course_utils import manifest
-from course_utils.authoring import derive, notebooks
+from course_utils.authoring import bench, derive, notebooks
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -38,6 +38,9 @@ def run(lesson: Annotated[str, typer.Argument(help="such as 03, or all")] = "all
             typer.echo(f"running {path.relative_to(course.root)}")
             notebooks.write(notebooks.canonical(notebooks.run(path), rules), path)
     refresh()
+
+
+app.command()(bench.bench)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ __all__ = ["Usage", "bench", "measure", "working_tree"]
 
 console = Console()
 if not console.is_terminal:
-    console = Console(width=120)    # a file has no width; 80 columns would break every row
+    console = Console(width=120)  # a file has no width; 80 columns would break every row
 ITEMS = "12345"
 
 
@@ -259,7 +259,7 @@ def cell_work(path: Path) -> float:
         timeout=600,
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
-        extra_arguments=["--IPKernelApp.log_level=40"],     # no start-up advice between the tables
+        extra_arguments=["--IPKernelApp.log_level=40"],  # no start-up advice between the tables
         on_cell_execute=lambda **_: spent.update(now=clock(client)),
         on_cell_executed=lambda **_: spent.update(sum=spent["sum"] + clock(client) - spent["now"]),
     )
@@ -301,7 +301,7 @@ def suite(root: Path, quick: bool) -> None:
         ratio = nbconvert.wall_s / nbval.wall_s
         # One command for all files spares nbconvert its start per file: the stronger rival.
         how = "nbconvert --execute, one command for the same files, right after; ratio = its wall / nbval's"
-        comparable = nbval.returncode == 0      # a run that failed early is fast
+        comparable = nbval.returncode == 0  # a run that failed early is fast
         _suite_row(table, "nbconvert", nbconvert, ratio if comparable else None, _goal("≥ 2.5 ×", ratio >= 2.5), how)
         if not quick:
             with _progress("whole suite"):
@@ -427,7 +427,7 @@ def accounting(root: Path) -> None:
     table = _table("CPU accounting", "the cell spends", "wall s", "CPU s seen here", "")
     with tempfile.TemporaryDirectory(prefix="course-bench-") as name:
         seen = []
-        for seconds in (0, 1, 6):       # the first fills the file cache
+        for seconds in (0, 1, 6):  # the first fills the file cache
             cell = {"cell_type": "code", "id": "spend", "metadata": {}, "execution_count": 1, "outputs": []}
             notebook = {
                 "nbformat": 4,

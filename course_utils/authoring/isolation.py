@@ -56,6 +56,8 @@ def kernel_environment(notebook: Path, **changes: str) -> dict[str, str]:
     progress = Path(tempfile.mkdtemp(prefix=f"{notebook.stem}-", dir=scratch())) / "progress.json"
     environment[PROGRESS_VARIABLE] = str(progress)
     environment["JPY_SESSION_NAME"] = str(notebook)
+    # Two workers on two cores: a second OpenMP thread in each would wait for the other worker's core.
+    environment.setdefault("OMP_NUM_THREADS", "1")
     environment["IPYTHONDIR"] = str(scratch() / "ipython")
     environment.update(changes)
     return environment

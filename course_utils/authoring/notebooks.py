@@ -6,15 +6,12 @@ and timing metadata go; text outputs carry no machine path (the rules of section
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
+from course_utils.authoring.isolation import kernel_environment
 from course_utils.authoring.sanitize import sanitize_text
 
 _METADATA = {
@@ -53,7 +50,10 @@ def canonical(notebook: NotebookNode, rules: Path) -> NotebookNode:
 
 
 def run(path: Path, *, record_timing: bool = False) -> NotebookNode:
-    """The notebook executed from top to bottom in a fresh kernel, in its own folder, not yet written back."""
+    """The notebook executed from top to bottom in a fresh kernel, in its own folder, not yet written back.
+
+    The kernel has the environment that the test run gives it, so that both see the same.
+    """
     from nbclient import NotebookClient
 
     notebook = read(path)
@@ -65,24 +65,8 @@ def run(path: Path, *, record_timing: bool = False) -> NotebookNode:
         record_timing=record_timing,
         shutdown_kernel="immediate",
     )
-    with _own_progress():
-        client.execute()
+    client.execute(env=kernel_environment(path))
     return notebook
-
-
-@contextlib.contextmanager
-def _own_progress() -> Iterator[None]:
-    """While notebooks run for maintenance, the checks in them write to a throw-away file."""
-    before = os.environ.get("COURSE_PROGRESS_FILE")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["COURSE_PROGRESS_FILE"] = str(Path(folder) / "progress.json")
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["COURSE_PROGRESS_FILE"]
-            else:
-                os.environ["COURSE_PROGRESS_FILE"] = before
 
 
 def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:

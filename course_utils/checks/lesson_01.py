@@ -144,7 +144,8 @@ def two_methods(answer: Any) -> None:
                 seen={"methods of yours": there or "none"},
                 look_at="which names you gave to the function that traces",
             )
-        expect_parity(getattr(model, name), getattr(traced, name), [given[:2], given], f"`{name}` differs from the model's.")
+        what = f"`{name}` differs from the model's."
+        expect_parity(getattr(model, name), getattr(traced, name), [given[:2], given], what)
 
 
 @check_for("01.5")

@@ -59,9 +59,7 @@ def graph_of(obj: Any, *, inlined: bool = False) -> Graph:
         name = getattr(obj, "__name__", _type_name(obj))
         raise TypeError(f"{name} is a Python callable and has no graph; {HOW_TO_CONVERT}")
     else:
-        raise TypeError(
-            f"a {_type_name(obj)} has no graph; pass a scripted or traced module or function, or IR text"
-        )
+        raise TypeError(f"a {_type_name(obj)} has no graph; pass a scripted or traced module or function, or IR text")
     if inlined:
         graph = graph.copy()
         torch._C._jit_pass_inline(graph)
@@ -322,13 +320,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, int):
         return "max int" if value == MAX_INT else str(value)
     if isinstance(value, float):
-        return (
-            f"{value:.3g}"
-            if value != int_or_none(value)
-            else f"{value:.1f}"
-            if abs(value) < 1e4
-            else f"{value:.3g}"
-        )
+        return f"{value:.3g}" if value != int_or_none(value) else f"{value:.1f}" if abs(value) < 1e4 else f"{value:.3g}"
     if isinstance(value, str):
         return repr(value if len(value) <= 28 else value[:27] + "…")
     if isinstance(value, list | tuple):

@@ -140,19 +140,12 @@ def _assign_ranks(boxes: list[Box], producer: dict[str, tuple[Box, int]], max_wi
         if not box.first and not box.last:
             lowest = max(floor, below_producers(box))
             if box.barrier:
-                lowest = max(
-                    [lowest, *(other.rank + 1 for other in boxes if other.rank >= 0 and not other.first)]
-                )
+                lowest = max([lowest, *(other.rank + 1 for other in boxes if other.rank >= 0 and not other.first)])
             put(box, lowest)
             if box.barrier:
                 floor = box.rank + 1
     for box in reversed(boxes):  # what needs no input stands right above its first user
-        if (
-            not box.first
-            and not box.last
-            and not box.barrier
-            and not any(value in producer for value in box.ins)
-        ):
+        if not box.first and not box.last and not box.barrier and not any(value in producer for value in box.ins):
             users = [user.rank for user in boxes if user.rank >= 0 and set(user.ins) & set(box.outs)]
             wanted = min(users, default=box.rank + 1) - 1
             barriers = [other.rank for other in boxes if other.barrier and other.rank > box.rank]
@@ -344,9 +337,7 @@ def _chains(ranks: list[list[Box]], links: list[_Link], limit: int) -> dict[Box,
             continue
         if reaches(upper, lower, right_of) or reaches(upper, lower, left_of):
             continue
-        shift = (
-            chains[k.source][1] + k.source.out_port(k.out) - k.target.in_port(k.into) - chains[k.target][1]
-        )
+        shift = chains[k.source][1] + k.source.out_port(k.out) - k.target.in_port(k.into) - chains[k.target][1]
         for member in members.pop(lower):
             chains[member] = (upper, chains[member][1] + shift)
             members[upper].append(member)
@@ -385,9 +376,7 @@ def _solve(ranks: list[list[Box]], links: list[_Link], chains: dict[Box, tuple[B
         lefts[b].append((a, need))
     clear(x)
     for _ in range(16):
-        wanted = {
-            h: sum(x[o] + off for o, off in pulls[h]) / len(pulls[h]) if pulls[h] else x[h] for h in heads
-        }
+        wanted = {h: sum(x[o] + off for o, off in pulls[h]) / len(pulls[h]) if pulls[h] else x[h] for h in heads}
         # Only half of the way: two neighbours that swap places for ever would otherwise never come to rest.
         wanted = {head: (wanted[head] + x[head]) / 2 for head in heads}
         x = _project(wanted, apart)

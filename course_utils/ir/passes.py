@@ -57,9 +57,7 @@ class GraphDiff:
 
     def rows(self) -> list[tuple[str, int, int]]:
         """(kind, count before, count after) for every kind: most frequent before first, then by name."""
-        kinds = sorted(
-            {*self.before, *self.after}, key=lambda k: (-self.before.get(k, 0), -self.after.get(k, 0), k)
-        )
+        kinds = sorted({*self.before, *self.after}, key=lambda k: (-self.before.get(k, 0), -self.after.get(k, 0), k))
         return [(kind, self.before.get(kind, 0), self.after.get(kind, 0)) for kind in kinds]
 
     def _cells(self) -> list[list[str]]:
@@ -84,9 +82,7 @@ class GraphDiff:
         """
         import matplotlib.pyplot as plt
 
-        rows = [row for row in self.rows() if constants or row[0] not in ("prim::Constant", "prim::GetAttr")][
-            ::-1
-        ]
+        rows = [row for row in self.rows() if constants or row[0] not in ("prim::Constant", "prim::GetAttr")][::-1]
         figure, axes = plt.subplots(figsize=(7.5, 1.4 + 0.42 * max(1, len(rows))), layout="constrained")
         plt.close(figure)
         heights = range(len(rows))
@@ -101,9 +97,7 @@ class GraphDiff:
         axes.set_xlabel("number of nodes")
         axes.set_ylabel("kind of node")
         left_out = "" if constants else " (constants and attributes not drawn)"
-        axes.set_title(
-            f"{self.total_before} nodes {self.names[0]}, {self.total_after} {self.names[1]}{left_out}"
-        )
+        axes.set_title(f"{self.total_before} nodes {self.names[0]}, {self.total_after} {self.names[1]}{left_out}")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.margins(x=0.1, y=0.02)
         axes.legend()
@@ -166,10 +160,7 @@ class PassReport:
         return iter(self.effects)
 
     def _rows(self) -> list[list[str]]:
-        return [
-            [e.name, str(e.before), str(e.after), _change(e.after - e.before), e.summary]
-            for e in self.effects
-        ]
+        return [[e.name, str(e.before), str(e.after), _change(e.after - e.before), e.summary] for e in self.effects]
 
     @property
     def _title(self) -> str:
@@ -222,9 +213,7 @@ def pass_effects(obj: Any, passes: Iterable[str] | None = None, *, in_sequence: 
 def _pass(name: str) -> Any:
     run = getattr(torch._C, f"_jit_pass_{name}", None)
     if run is None:
-        known = [
-            entry.removeprefix("_jit_pass_") for entry in dir(torch._C) if entry.startswith("_jit_pass_")
-        ]
+        known = [entry.removeprefix("_jit_pass_") for entry in dir(torch._C) if entry.startswith("_jit_pass_")]
         near = difflib.get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(near)}" if near else f"try one of {', '.join(PASSES)}"
         raise ValueError(f'torch has no pass "{name}"; {hint}')
@@ -240,9 +229,7 @@ def _text_table(head: list[str], rows: list[list[str]], left: set[int] | None = 
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = []
     for row in [head, ["-" * width for width in widths], *rows]:
-        cells = (
-            c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        )
+        cells = (c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
@@ -252,14 +239,10 @@ def _html_table(head: list[str], rows: list[list[str]], bold: list[bool], left: 
         weight = "font-weight:600;" if strong else "font-weight:400;"
         # Names and numbers stay whole; only the words of a last column on the left are wrapped.
         styles = [
-            _CELL.format("left" if i in left else "right")
-            + weight
-            + ("" if i and i in left else "white-space:nowrap;")
+            _CELL.format("left" if i in left else "right") + weight + ("" if i and i in left else "white-space:nowrap;")
             for i in range(len(row))
         ]
-        return "".join(
-            f'<{tag} style="{s}">{html.escape(c)}</{tag}>' for c, s in zip(row, styles, strict=True)
-        )
+        return "".join(f'<{tag} style="{s}">{html.escape(c)}</{tag}>' for c, s in zip(row, styles, strict=True))
 
     header = f"<tr>{cells(head, 'th', True)}</tr>"
     body = "".join(f"<tr>{cells(row, 'td', strong)}</tr>" for row, strong in zip(rows, bold, strict=True))

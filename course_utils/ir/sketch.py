@@ -64,9 +64,7 @@ class Highlight:
             return ""
         what = ", ".join(self.kinds) or "node that your function chose"
         return (
-            f"{MARK} and thick border: {what}"
-            if marked
-            else f"{MARK} nothing to highlight: no {what} in this picture"
+            f"{MARK} and thick border: {what}" if marked else f"{MARK} nothing to highlight: no {what} in this picture"
         )
 
 
@@ -123,9 +121,9 @@ class Sketch:
                 self.made_by[value] = step
             for inner in step.blocks:
                 self._index(inner, step)
-        for value in (
-            block.outputs
-        ):  # used by the step that holds the block; by nobody but the caller at the outermost level
+        for (
+            value
+        ) in block.outputs:  # used by the step that holds the block; by nobody but the caller at the outermost level
             self.uses.setdefault(value, []).append(owner)
 
     def _fold(self, block: ir.Block) -> None:
@@ -152,9 +150,7 @@ class Sketch:
             if known and all(self._only_reads(user) for user in self.uses.get(step.outputs[0], [])):
                 items = ", ".join(self.folded[value] for value in step.inputs)
                 return (
-                    f"[{items}]"
-                    if step.name == "ListConstruct"
-                    else f"({items}{',' if len(step.inputs) == 1 else ''})"
+                    f"[{items}]" if step.name == "ListConstruct" else f"({items}{',' if len(step.inputs) == 1 else ''})"
                 )
         return None
 
@@ -163,12 +159,7 @@ class Sketch:
 
     @staticmethod
     def _only_reads(user: ir.Step | None) -> bool:
-        return (
-            user is not None
-            and user.kind.startswith("aten::")
-            and not user.blocks
-            and not _has_side_effect(user)
-        )
+        return user is not None and user.kind.startswith("aten::") and not user.blocks and not _has_side_effect(user)
 
     def literal(self, value: str) -> Any:
         """The Python value behind a folded constant or list of constants; its text where there is none."""
@@ -246,9 +237,7 @@ class Sketch:
         for i, step in enumerate(steps):
             if step.blocks and i and not found[i]:
                 rest = zip(steps[i:], found[i:], strict=True)
-                found[i] = _shared(
-                    [found[i - 1], next((scope for s, scope in rest if scope or not s.blocks), ())]
-                )
+                found[i] = _shared([found[i - 1], next((scope for s, scope in rest if scope or not s.blocks), ())])
         return found
 
     def _inner_scopes(self, step: ir.Step) -> list[ir.Scope]:
@@ -260,9 +249,7 @@ class Sketch:
 
     def count(self, step: ir.Step) -> int:
         """Operators in a step: itself, and those in its blocks that are not folded away."""
-        inner = (
-            s for block in step.blocks for s in block.steps if not (s.outputs and s.outputs[0] in self.folded)
-        )
+        inner = (s for block in step.blocks for s in block.steps if not (s.outputs and s.outputs[0] in self.folded))
         return 1 + sum(self.count(s) for s in inner)
 
     def group(self, steps: list[ir.Step], name: str, details: list[str]) -> Entry:
@@ -286,9 +273,7 @@ class Sketch:
 
     def is_marked(self, step: ir.Step) -> bool:
         folded = bool(step.outputs) and step.outputs[0] in self.folded
-        return not folded and (
-            self.highlight(step) or any(value in self.carries_mark for value in step.inputs)
-        )
+        return not folded and (self.highlight(step) or any(value in self.carries_mark for value in step.inputs))
 
     def reads(self, step: ir.Step) -> list[str]:
         """Values a step takes in through an edge: arguments first, then what its blocks use from outside."""
@@ -360,9 +345,7 @@ class Sketch:
         return Column(title, ports, entries, told)
 
     def _carried(self, value: str, start: str) -> str:
-        return (
-            f"{self.short(value)}, first {self.folded[start]}" if start in self.folded else self.short(value)
-        )
+        return f"{self.short(value)}, first {self.folded[start]}" if start in self.folded else self.short(value)
 
     # -- what is written on a box --
 
@@ -466,9 +449,7 @@ class Sketch:
             if drawn <= max_nodes:
                 how = []
                 if scope_depth is not None:
-                    how.append(
-                        f"the operators of one submodule are one box (submodule names {scope_depth} deep)"
-                    )
+                    how.append(f"the operators of one submodule are one box (submodule names {scope_depth} deep)")
                 if frame_depth is not None:
                     how.append("inner blocks are folded")
                 return entries, f"Collapsed from {full} boxes to {drawn}: {' and '.join(how)}."
@@ -506,9 +487,7 @@ class Sketch:
         frames = kinds["prim::If"] + kinds["prim::Loop"]
         parts = [_plural(len(self.inputs()), "input"), _plural(sum(kinds.values()) - frames, "operator")]
         parts += [
-            _plural(kinds[kind], word)
-            for kind, word in (("prim::If", "if"), ("prim::Loop", "loop"))
-            if kinds[kind]
+            _plural(kinds[kind], word) for kind, word in (("prim::If", "if"), ("prim::Loop", "loop")) if kinds[kind]
         ]
         parts.append(_plural(len(self.program.block.outputs), "output"))
         sentences = [f"TorchScript graph: {', '.join(parts)}."]
@@ -541,11 +520,7 @@ class Sketch:
             left = f"{given} = " if given else ""
             operands = entry.steps[0].inputs[:2] if _symbol(entry.steps[0]) and not entry.collapsed else []
             taken = ", ".join(self._told(value) for value in operands or entry.ins)
-            details = (
-                []
-                if any(value in self.folded for value in operands)
-                else [d.rstrip(",") for d in entry.details]
-            )
+            details = [] if any(value in self.folded for value in operands) else [d.rstrip(",") for d in entry.details]
             more = f"  [{', '.join(details)}]" if details else ""
             if not entry.columns:
                 lines.append(f"{indent}{mark}{left}{entry.name}({taken}){more}")
@@ -557,17 +532,13 @@ class Sketch:
                     lines.append(f"{inner}{column.title}:")
                     inner += "  "
                 lines += self._outline(column.entries, inner)
-                given = [
-                    text if value is None else self._yielded(value, text) for value, text in column.yields
-                ]
+                given = [text if value is None else self._yielded(value, text) for value, text in column.yields]
                 lines.append(f"{inner}gives {', '.join(given) or 'nothing'}")
         return lines
 
     def _yielded(self, value: str, text: str) -> str:
         return (
-            text
-            if self._told(value).removeprefix("%") == text.removeprefix("%")
-            else f"{text} = {self._told(value)}"
+            text if self._told(value).removeprefix("%") == text.removeprefix("%") else f"{text} = {self._told(value)}"
         )
 
 
@@ -593,9 +564,7 @@ def _shared(scopes: list[ir.Scope]) -> ir.Scope:
 
 def _depth(step: ir.Step) -> int:
     """How deep blocks are nested in a step."""
-    return max(
-        (1 + max((_depth(inner) for inner in block.steps), default=0) for block in step.blocks), default=0
-    )
+    return max((1 + max((_depth(inner) for inner in block.steps), default=0) for block in step.blocks), default=0)
 
 
 def walk(entries: list[Entry]) -> Iterator[Entry]:

@@ -31,11 +31,7 @@ def text_width(text: str, size: int, bold: bool = False) -> int:
     """Estimated width in pixels, from DejaVu Sans, one of the widest fonts taken for sans-serif."""
 
     def one(char: str) -> float:
-        return (
-            WIDE.get(char)
-            or NARROW.get(char)
-            or (0.84 if char in "+=<>≤≥×−~" else 0.7 if char.isupper() else 0.64)
-        )
+        return WIDE.get(char) or NARROW.get(char) or (0.84 if char in "+=<>≤≥×−~" else 0.7 if char.isupper() else 0.64)
 
     return round(sum(one(char) for char in text) * size * (1.1 if bold else 1.0) + 1)
 
@@ -122,9 +118,7 @@ class Picture:
 
     # -- sizes --
 
-    def _pill(
-        self, text: str, shape: str, ins: list[str] | None = None, outs: list[str] | None = None
-    ) -> Box:
+    def _pill(self, text: str, shape: str, ins: list[str] | None = None, outs: list[str] | None = None) -> Box:
         text = cut(text, 30)
         wide = text_width(text, FONT if shape in ("input", "output") else SMALL) + 28
         high = 28 if shape in ("input", "output") else 24
@@ -141,9 +135,7 @@ class Picture:
 
     def _leaf(self, entry: Entry) -> Box:
         title, details = self._title(entry), self._shown_details(entry)
-        wide = (
-            max(text_width(title, FONT, bold=True), *(text_width(line, SMALL) for line in details), 40) + 24
-        )
+        wide = max(text_width(title, FONT, bold=True), *(text_width(line, SMALL) for line in details), 40) + 24
         ports = max(len(entry.ins), len(entry.outs))
         high = 16 + 16 * (1 + len(details)) + (self.SHADOW if entry.collapsed else 0)
         wide = max(wide, 16 * (ports + 1)) + (self.SHADOW if entry.collapsed else 0)
@@ -151,9 +143,7 @@ class Picture:
         return self._with_labels(box)
 
     def _title(self, entry: Entry) -> str:
-        return (f"{MARK} " if entry.marked else "") + cut(
-            entry.name, 48 if entry.collapsed else self.LEAF_LIMIT
-        )
+        return (f"{MARK} " if entry.marked else "") + cut(entry.name, 48 if entry.collapsed else self.LEAF_LIMIT)
 
     def _shown_details(self, entry: Entry) -> list[str]:
         shown = [cut(line, self.LEAF_LIMIT + 4) for line in entry.details]
@@ -194,9 +184,7 @@ class Picture:
                 y += placed.height + self.PAD + self.TITLE + 8
             high = y - self.TITLE - 8
         content = _Frame(entry, columns)
-        return self._with_labels(
-            Box(wide, high, entry.ins, entry.outs, content, barrier=entry.barrier, free=True)
-        )
+        return self._with_labels(Box(wide, high, entry.ins, entry.outs, content, barrier=entry.barrier, free=True))
 
     def _title_of_frame(self, entry: Entry) -> str:
         return (f"{MARK} " if entry.marked else "") + cut(entry.name, 64)
@@ -204,9 +192,7 @@ class Picture:
     def _column_boxes(self, column: Column, limit: int) -> list[Box]:
         boxes = [self._pill(text, "port", outs=[value]) for value, text in column.ports]
         boxes += [self._box(entry, limit) for entry in column.entries]
-        boxes += [
-            self._pill(f"→ {text}", "yield", ins=[value] if value else []) for value, text in column.yields
-        ]
+        boxes += [self._pill(f"→ {text}", "yield", ins=[value] if value else []) for value, text in column.yields]
         return boxes or [self._pill("nothing to do", "yield")]
 
     # -- drawing --
@@ -229,9 +215,7 @@ class Picture:
         """Names of values, below the box that makes them."""
         for index, value in enumerate(box.outs):
             if name := self._label(value):
-                self.front.append(
-                    _text(x + box.out_port(index) + 5, y + box.height + 13, name, SMALL, QUIET, "start")
-                )
+                self.front.append(_text(x + box.out_port(index) + 5, y + box.height + 13, name, SMALL, QUIET, "start"))
 
     def _label(self, value: str) -> str:
         """The name on an edge: none for a value that has only a number, or that nobody uses."""
@@ -279,9 +263,7 @@ class Picture:
         self.front.append(f'<g data-kind="{html.escape(kind)}">')
         if entry.collapsed:
             width, height = width - self.SHADOW, height - self.SHADOW
-            self.front.append(
-                _rect(x + self.SHADOW, y + self.SHADOW, width, height, 7, "#eceff2", "#6b7681", 1)
-            )
+            self.front.append(_rect(x + self.SHADOW, y + self.SHADOW, width, height, 7, "#eceff2", "#6b7681", 1))
         fill = "#ffffff" if not entry.collapsed else "#f6f7f8"
         self.front.append(_rect(x, y, width, height, 7, fill, INK if entry.marked else "#6b7681", thick))
         self.front.append(_text(x + width // 2, y + 20, self._title(entry), FONT, INK, "middle", bold=True))
@@ -297,9 +279,7 @@ class Picture:
         )
         self.back.append(f'<g data-kind="{html.escape(kind)}">')
         self.back.append(_rect(x, y, box.width, box.height, 10, fill, stroke, 3 if entry.marked else 1.5))
-        self.back.append(
-            _text(x + self.PAD, y + 19, self._title_of_frame(entry), FONT, INK, "start", bold=True)
-        )
+        self.back.append(_text(x + self.PAD, y + 19, self._title_of_frame(entry), FONT, INK, "start", bold=True))
         self.back.append("</g>")
         stacked = len({top for *_, top in frame.columns}) > 1
         for number, (column, placed, left, top) in enumerate(frame.columns):
@@ -321,9 +301,7 @@ class Picture:
                 self.back.append(_line(middle, y + self.HEADER, middle, y + box.height - 6, stroke))
             if number and stacked:
                 self.back.append(
-                    _line(
-                        x + 6, y + top - self.TITLE - 6, x + box.width - 6, y + top - self.TITLE - 6, stroke
-                    )
+                    _line(x + 6, y + top - self.TITLE - 6, x + box.width - 6, y + top - self.TITLE - 6, stroke)
                 )
             self._render(placed, x + left, y + top)
 

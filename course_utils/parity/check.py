@@ -60,16 +60,12 @@ class Case:
 
     def __post_init__(self) -> None:
         if not isinstance(self.args, tuple):
-            raise TypeError(
-                f"Case.args is a tuple of arguments, got {type(self.args).__name__}; write Case((x,))."
-            )
+            raise TypeError(f"Case.args is a tuple of arguments, got {type(self.args).__name__}; write Case((x,)).")
 
     @property
     def size(self) -> int:
         """The number of elements in all tensors: a small case is shown before a large one."""
-        return sum(
-            leaf.numel() if isinstance(leaf, Tensor) else 1 for leaf in leaves((self.args, dict(self.kwargs)))
-        )
+        return sum(leaf.numel() if isinstance(leaf, Tensor) else 1 for leaf in leaves((self.args, dict(self.kwargs))))
 
     @property
     def text(self) -> str:
@@ -97,9 +93,7 @@ def as_cases(inputs: Any) -> list[Case]:
                 f"inputs holds a {type(entry).__name__}; a case is a Tensor, a tuple of arguments, "
                 "or Case(args, kwargs, name). Wrap a single argument of another type in a tuple: (value,)."
             )
-        cases.append(
-            case if case.name else replace(case, name=f"input {i + 1}" if len(entries) > 1 else "the input")
-        )
+        cases.append(case if case.name else replace(case, name=f"input {i + 1}" if len(entries) > 1 else "the input"))
     return cases
 
 
@@ -114,9 +108,7 @@ def batch_sizes(args: Any, sizes: tuple[int, ...] = (1, 2, 5), dim: int = 0) -> 
     (case,) = as_cases(args)
     tensors = [t for t in leaves((case.args, dict(case.kwargs))) if isinstance(t, Tensor)]
     if not tensors or tensors[0].dim() <= dim:
-        raise ValueError(
-            f"no tensor argument has a dimension {dim} to vary; give a batch, such as torch.randn(4, 3)."
-        )
+        raise ValueError(f"no tensor argument has a dimension {dim} to vary; give a batch, such as torch.randn(4, 3).")
     batch = tensors[0].shape[dim]
     if not batch and any(sizes):
         raise ValueError("the given batch is empty and cannot be repeated; give at least one row.")
@@ -135,8 +127,7 @@ def batch_sizes(args: Any, sizes: tuple[int, ...] = (1, 2, 5), dim: int = 0) -> 
 
     name = "" if case.name == "the input" else f"{case.name}, "
     return [
-        Case(resize(case.args, n), {k: resize(v, n) for k, v in case.kwargs.items()}, f"{name}batch {n}")
-        for n in sizes
+        Case(resize(case.args, n), {k: resize(v, n) for k, v in case.kwargs.items()}, f"{name}batch {n}") for n in sizes
     ]
 
 
@@ -202,9 +193,7 @@ def _call(fn: Callable[..., Any], case: Case, seed: int, words: list[str], grads
     wanted: dict[str, Tensor] = {}
     if grads:
         floats = [
-            t
-            for t in leaves((args, kwargs))
-            if isinstance(t, Tensor) and (t.is_floating_point() or t.is_complex())
+            t for t in leaves((args, kwargs)) if isinstance(t, Tensor) and (t.is_floating_point() or t.is_complex())
         ]
         wanted = {f"argument {i}": t.requires_grad_() for i, t in enumerate(floats)}
         wanted |= {p: t for p, t in _parameters(fn).items() if t.requires_grad}
@@ -340,15 +329,11 @@ def check_parity(
     """
     for side, fn in (("reference", reference), ("candidate", candidate)):
         if not callable(fn):
-            raise TypeError(
-                f"the {side} is a {type(fn).__name__} and cannot be called; give a module or a function."
-            )
+            raise TypeError(f"the {side} is a {type(fn).__name__} and cannot be called; give a module or a function.")
         for _, root in owned(fn):
             eager = isinstance(root, nn.Module) and not isinstance(root, torch.jit.ScriptModule)
             if eager and any(map(nn.parameter.is_lazy, root.parameters())):
-                raise ValueError(
-                    f"the {side} has uninitialised lazy parameters; call it once before the check."
-                )
+                raise ValueError(f"the {side} has uninitialised lazy parameters; call it once before the check.")
     cases = as_cases(inputs)
     modes = _read_modes(modes)
     for name, value, allowed in (
@@ -360,18 +345,14 @@ def check_parity(
     if calls < 1:
         raise ValueError(f"calls is at least 1, got {calls}; 3 also covers what TorchScript optimises.")
     rules = Rules(rtol, atol, equal_nan, relative_to, structure)
-    check = _Check(
-        reference, candidate, cases, rules, seed, calls, grads, check_state, check_inputs, check_random
-    )
+    check = _Check(reference, candidate, cases, rules, seed, calls, grads, check_state, check_inputs, check_random)
     with preserved_streams():
         for mode in modes:
             check.run(mode, int(snapshot_mb * 2**20))
     return check.report(modes)
 
 
-def assert_parity(
-    reference: Callable[..., Any], candidate: Callable[..., Any], inputs: Any, **options: Any
-) -> None:
+def assert_parity(reference: Callable[..., Any], candidate: Callable[..., Any], inputs: Any, **options: Any) -> None:
     """Raise `ParityError`, with the report as its text, unless `check_parity` of the same arguments is ok."""
     report = check_parity(reference, candidate, inputs, **options)
     if not report.ok:
@@ -382,14 +363,8 @@ def _read_modes(modes: Any) -> tuple[str, ...]:
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
     for mode in modes or ("",):
         words = mode.split("+")
-        if (
-            not set(words) <= set(MODES)
-            or {"eval", "train"} <= set(words)
-            or {"grad", "no_grad"} <= set(words)
-        ):
-            raise ValueError(
-                f"unknown mode {mode!r}; use {', '.join(MODES)}, or a union such as 'eval+no_grad'."
-            )
+        if not set(words) <= set(MODES) or {"eval", "train"} <= set(words) or {"grad", "no_grad"} <= set(words):
+            raise ValueError(f"unknown mode {mode!r}; use {', '.join(MODES)}, or a union such as 'eval+no_grad'.")
     return modes
 
 
@@ -427,9 +402,7 @@ class _Check:
         roots = {side: owned(fn) for side, fn in sides.items()}
         modules = {side: [r for _, r in found if isinstance(r, nn.Module)] for side, found in roots.items()}
         with _flags_kept([m for found in modules.values() for m in found]):
-            switched = _switch(
-                words, modules, self.found, Where(self.cases[0].name, mode, 1, "train()/eval()")
-            )
+            switched = _switch(words, modules, self.found, Where(self.cases[0].name, mode, 1, "train()/eval()"))
             if not switched:
                 return
             self._note_flags(mode, modules)
@@ -455,15 +428,11 @@ class _Check:
                     )
 
     def _note_flags(self, mode: str, modules: dict[str, list[nn.Module]]) -> None:
-        flags = {
-            s: {getattr(m, "training", None) for m in found[:1]} - {None} for s, found in modules.items()
-        }
+        flags = {s: {getattr(m, "training", None) for m in found[:1]} - {None} for s, found in modules.items()}
         left, right = flags["reference"], flags["candidate"]
         if left and right and left != right:
             words = ["train" if next(iter(f)) else "eval" for f in (left, right)]
-            self.found.note(
-                f"mode {mode}: the reference is in {words[0]} mode, the candidate in {words[1]} mode"
-            )
+            self.found.note(f"mode {mode}: the reference is in {words[0]} mode, the candidate in {words[1]} mode")
 
     # One case -------------------------------------------------------------------------------------
 
@@ -502,9 +471,7 @@ class _Check:
                 self._ignored_mode(left, right, case, where, words, ledger)
         return probed
 
-    def _add(
-        self, kind: str, case: Case, where: Where, left: str, right: str, detail: str = "", **more: str
-    ) -> None:
+    def _add(self, kind: str, case: Case, where: Where, left: str, right: str, detail: str = "", **more: str) -> None:
         hint = more.get("hint") or HINTS[kind]
         if where.call > 1 and kind in ("value", "raises", "shape", "dtype"):
             seen = [w for w in self.found.groups if w[0] == kind and w[1] == where.path]
@@ -521,9 +488,7 @@ class _Check:
                 return True
             if left.error is not None:
                 hint = "An exception or assert vanished in the conversion: a trace records neither."
-                self._add(
-                    "raises", case, where, error_text(left.error), f"returns {brief(right.result)}", hint=hint
-                )
+                self._add("raises", case, where, error_text(left.error), f"returns {brief(right.result)}", hint=hint)
             else:
                 self._add("raises", case, where, f"returns {brief(left.result)}", error_text(right.error))
             return False
@@ -537,9 +502,7 @@ class _Check:
             elif d.kind == "grad":
                 self.found.note(f"{d.path}: reference {d.reference}, candidate {d.candidate}; {d.detail}")
             else:
-                self.found.note(
-                    f"{d.path} is a {d.candidate} where the reference returns a {d.reference}: {d.detail}"
-                )
+                self.found.note(f"{d.path} is a {d.candidate} where the reference returns a {d.reference}: {d.detail}")
         return result.equal
 
     def _count(self, result: Comparison, output: Any, where: Where) -> None:
@@ -548,9 +511,7 @@ class _Check:
         self.floats += result.floats
         if not result.tensors or where.call > 1:
             return
-        tensors = [
-            t for t in leaves(output) if isinstance(t, Tensor) and t.layout == torch.strided and t.numel()
-        ]
+        tensors = [t for t in leaves(output) if isinstance(t, Tensor) and t.layout == torch.strided and t.numel()]
         tensors = [t.detach() for t in tensors if not (t.is_meta or t.is_quantized or t.is_nested)]
         # Where a tensor of another kind is compared, nothing is claimed about all of them.
         whole = len(tensors) == result.tensors
@@ -573,9 +534,7 @@ class _Check:
                     detail = "both change it, in different ways"
                     if same[0] or same[1]:
                         detail = f"only the {'candidate' if same[0] else 'reference'} changes its argument"
-                    self._add(
-                        "input mutation", case, replace(where, path=d.path), d.reference, d.candidate, detail
-                    )
+                    self._add("input mutation", case, replace(where, path=d.path), d.reference, d.candidate, detail)
 
     def _state(self, left: _Outcome, right: _Outcome, case: Case, where: Where) -> None:
         rules = replace(self.rules, structure="values", requires_grad=False)
@@ -620,16 +579,12 @@ class _Check:
         ledger: Ledger | None,
     ) -> None:
         """Do both sides draw alike? With a ledger: is one result random where the other is not?"""
-        drawing = [
-            f"draws from {', '.join(o.drew)}" if o.drew else "draws no random numbers" for o in (left, right)
-        ]
+        drawing = [f"draws from {', '.join(o.drew)}" if o.drew else "draws no random numbers" for o in (left, right)]
         if ledger is not None and left.error is None and right.error is None:
             varies = []
             for fn, outcome in ((self.reference, left), (self.candidate, right)):
                 other = self._again(fn, case, self.seed + 7919, words, ledger)
-                varies.append(
-                    other.error is None and not compare(outcome.result, other.result, Rules(0.0, 0.0)).equal
-                )
+                varies.append(other.error is None and not compare(outcome.result, other.result, Rules(0.0, 0.0)).equal)
             if varies[0] != varies[1]:
                 texts = [
                     f"{draws}; {'another' if v else 'the same'} result for another seed"
@@ -643,9 +598,7 @@ class _Check:
             detail = "the generators are left in different states"
             self._add("randomness", case, replace(where, path="random stream"), *drawing, detail)
 
-    def _again(
-        self, fn: Callable[..., Any], case: Case, seed: int, words: list[str], ledger: Ledger
-    ) -> _Outcome:
+    def _again(self, fn: Callable[..., Any], case: Case, seed: int, words: list[str], ledger: Ledger) -> _Outcome:
         outcome = _call(fn, case, seed, words, grads=False)
         if ledger.changes():
             outcome.result = _released(outcome.result, copied=True)
@@ -688,9 +641,7 @@ class _Check:
             return
         ours, theirs = left.grads, right.grads
         if ours is None and theirs is None:
-            self.found.note(
-                "grads: no output depends on an input or a parameter, so no gradient was compared"
-            )
+            self.found.note("grads: no output depends on an input or a parameter, so no gradient was compared")
             return
         ours, theirs = ours or {}, theirs or {}
         used: set[str] = set()
@@ -713,9 +664,7 @@ class _Check:
         for name, value in theirs.items():
             if name not in used and _suffix(name, ours) is None and value is not None and bool(value.any()):
                 at = replace(where, path=f"grad of {name}")
-                self._add(
-                    "grad", case, at, "none", brief(value), "only the candidate has a gradient", key="absent"
-                )
+                self._add("grad", case, at, "none", brief(value), "only the candidate has a gradient", key="absent")
 
     # The report -----------------------------------------------------------------------------------
 
@@ -787,9 +736,7 @@ def _flags_kept(roots: list[nn.Module]) -> Iterator[None]:
                     module.training = flag
 
 
-def _switch(
-    words: list[str], modules: dict[str, list[nn.Module]], found: _Collector | None, where: Where
-) -> bool:
+def _switch(words: list[str], modules: dict[str, list[nn.Module]], found: _Collector | None, where: Where) -> bool:
     """Call train() or eval() where the mode asks for it. False where a side refuses."""
     wanted = [w for w in words if w in ("train", "eval")]
     if not wanted:

@@ -129,9 +129,7 @@ def ulp_distance(a: Tensor, b: Tensor) -> Tensor:
             f"ulp_distance needs two float tensors of one dtype, got {a.dtype} and {b.dtype}; convert first."
         )
     if a.shape != b.shape:
-        raise ValueError(
-            f"ulp_distance needs one shape, got {list(a.shape)} and {list(b.shape)}; broadcast first."
-        )
+        raise ValueError(f"ulp_distance needs one shape, got {list(a.shape)} and {list(b.shape)}; broadcast first.")
     if a.dtype.is_complex:
         parts = ulp_distance(torch.view_as_real(a.resolve_conj()), torch.view_as_real(b.resolve_conj()))
         return parts.amax(-1)
@@ -243,11 +241,7 @@ def measure(reference: Tensor, candidate: Tensor, rules: Rules) -> Gap:
     # The worst element is one that fails, where any does: a large but tolerated difference is not the news.
     ranked = torch.where(close, -1.0, gap) if beyond else gap
     flat = int(ranked.argmax())
-    index = (
-        tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), expected.shape))
-        if expected.dim()
-        else ()
-    )
+    index = tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), expected.shape)) if expected.dim() else ()
     differing = int((gap > 0).sum())
     stats = Stats(float(gap.max()), float(ratio.max()), ulp, bit_equal, differing, count, rtol, atol)
     return Gap(stats, beyond, index)
@@ -381,9 +375,7 @@ def _dicts(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison
     if set(ref) != set(cand):
         gone, new = [k for k in ref if k not in cand], [k for k in cand if k not in ref]
         detail = "; ".join(
-            f"{what}: {', '.join(map(repr, keys))}"
-            for what, keys in (("missing", gone), ("new", new))
-            if keys
+            f"{what}: {', '.join(map(repr, keys))}" for what, keys in (("missing", gone), ("new", new)) if keys
         )
         out.differences.append(Difference("structure", path, brief(list(ref)), brief(list(cand)), detail))
     elif list(ref) != list(cand):
@@ -401,9 +393,7 @@ def _dicts(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison
     if type(ref) is not type(cand):
         serious = rules.structure == "strict"
         out.differences.append(
-            Difference(
-                "structure", path, type(ref).__name__, type(cand).__name__, "another class of dict", serious
-            )
+            Difference("structure", path, type(ref).__name__, type(cand).__name__, "another class of dict", serious)
         )
     for key in ref:
         if key in cand:
@@ -450,11 +440,7 @@ def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison
         out.differences.append(Difference(kind, path, *texts, detail, serious))
 
     if ref.is_meta or cand.is_meta or ref.is_nested or cand.is_nested:
-        why = (
-            "meta tensors hold no values"
-            if ref.is_meta or cand.is_meta
-            else "nested tensors: unbind them first"
-        )
+        why = "meta tensors hold no values" if ref.is_meta or cand.is_meta else "nested tensors: unbind them first"
         differ("not compared", brief(ref), brief(cand), why)
         return
     if ref.shape != cand.shape:

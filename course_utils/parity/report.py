@@ -128,7 +128,7 @@ class ParityReport:
             room -= len(block)
         return "\n".join(lines + notes)
 
-    __str__ = text
+    __str__ = __repr__ = text
 
     def _repr_html_(self) -> str:
         mark = "&#10003; " if self.ok else "&#10007; "
@@ -143,8 +143,7 @@ class ParityReport:
         if self.findings:
             heads = ("kind", "where", "reference", "candidate", "what next")
             parts.append(
-                '<table style="border-collapse:collapse;font-size:90%;width:100%;table-layout:fixed">'
-                "<thead><tr>"
+                '<table style="border-collapse:collapse;font-size:90%;width:100%;table-layout:fixed"><thead><tr>'
             )
             parts += [f'<th scope="col" style="{cell}">{h}</th>' for h in heads]
             parts.append("</tr></thead><tbody>")

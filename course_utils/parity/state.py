@@ -66,9 +66,7 @@ def streams() -> dict[str, Any]:
 def moved(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
     """The names of the generators whose states differ."""
     same = {
-        k: torch.equal(v, after[k]) if isinstance(v, Tensor) else v == after[k]
-        for k, v in before.items()
-        if k in after
+        k: torch.equal(v, after[k]) if isinstance(v, Tensor) else v == after[k] for k, v in before.items() if k in after
     }
     return tuple(k for k, equal in same.items() if not equal)
 
@@ -194,10 +192,7 @@ class Ledger:
         self._base: dict[_Slot, _Saved] = {}
         self._dirty: set[_Slot] = set()
         slots = [
-            slot
-            for side, roots in sides.items()
-            for name, root in roots
-            for slot in self._slots(side, name, root)
+            slot for side, roots in sides.items() for name, root in roots for slot in self._slots(side, name, root)
         ]
         values = {slot: slot.get() for slot in slots}
         copies: dict[int, _Saved] = {}
@@ -308,9 +303,7 @@ class Ledger:
         ranked = sorted(changes.items(), key=lambda item: item[0].side == side)
         before = {slot: (self._base.get(slot) or self._fixed[slot]).content for slot in changes}
         return {
-            slot.path: s.content
-            for slot, s in ranked
-            if before[slot] is None or not _same(s.content, before[slot])
+            slot.path: s.content for slot, s in ranked if before[slot] is None or not _same(s.content, before[slot])
         }
 
 
@@ -365,13 +358,7 @@ def _is_plain(value: Any) -> bool:
 
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        if (
-            a.shape != b.shape
-            or a.dtype != b.dtype
-            or a.device != b.device
-            or a.layout != b.layout
-            or a.is_meta
-        ):
+        if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device or a.layout != b.layout or a.is_meta:
             return a.is_meta and b.is_meta and a.shape == b.shape
         if a.layout != torch.strided:
             a, b = a.to_dense(), b.to_dense()
