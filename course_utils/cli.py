@@ -9,6 +9,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -61,7 +62,9 @@ def lab(
 def status() -> None:
     """Show which exercises are passed, tried or open."""
     course, done = manifest.load(), progress.load()
-    table = Table("exercise", "title", "status", "attempts", "hints", "passed")
+    table = Table("exercise", "title", box=box.SIMPLE)
+    for column in ("status", "attempts", "hints", "passed"):
+        table.add_column(column, no_wrap=True)
     for exercise in course.exercises():
         record = done.of(exercise.id)
         mark = "✓ " if record.status == "passed" else ""

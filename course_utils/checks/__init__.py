@@ -63,8 +63,8 @@ def expect_parity(
 ) -> None:
     """Raise :class:`NotYet` with the first difference between the two, at the smallest input that shows it.
 
-    ``inputs`` and ``options`` go to :func:`course_utils.parity.check_parity`. An eager candidate that raises on the first
-    input raises here; a compiled one that raises differs.
+    ``inputs`` and ``options`` go to :func:`course_utils.parity.check_parity`. An eager candidate that raises on the
+    first input raises here; a compiled one that raises differs.
     """
     from course_utils.parity import check_parity
 
