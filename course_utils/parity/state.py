@@ -212,6 +212,7 @@ class Ledger:
                 self._fixed[slot] = _Saved(value, value)
             elif _is_plain(value):
                 self._base[slot] = _Saved(value, copy.deepcopy(value))
+        self._joined = list(_join(list(copies.values())))
 
     def _slots(self, side: str, prefix: str, root: nn.Module | Tensor) -> Iterator[_Slot]:
         if isinstance(root, Tensor):
@@ -248,6 +249,9 @@ class Ledger:
             if slot.table.get(slot.name, _MISSING) is not base.value and not _same(slot.get(), base.value)
         }
         seen: dict[int, bool] = {}
+        for saved, contents in self._joined:
+            if torch.equal(torch.cat([_flat(s.value) for s in saved]), contents):
+                seen.update((id(s), False) for s in saved)
         for slot, base in self._base.items():
             now = slot.get()
             if now is base.value:
@@ -389,6 +393,24 @@ def _save_tensor(t: Tensor, copied: bool) -> _Saved:
     if copied:
         return _Saved(t, t.detach().clone(), _version(t))
     return _Saved(t, None, _version(t), _sample(t))
+
+
+def _join(saved: list[_Saved]) -> Iterator[tuple[list[_Saved], Tensor]]:
+    """Copied tensors of one type with their contents in one piece.
+
+    A model has a hundred small buffers. To compare them one by one costs more than some of its layers.
+    """
+    groups: dict[tuple[torch.dtype, torch.device], list[_Saved]] = {}
+    for one in saved:
+        value = one.value
+        if one.content is not None and value.layout == torch.strided and not (value.is_meta or value.is_quantized):
+            groups.setdefault((value.dtype, value.device), []).append(one)
+    for group in groups.values():
+        yield group, torch.cat([_flat(one.content) for one in group])
+
+
+def _flat(t: Tensor) -> Tensor:
+    return t.detach().reshape(-1)
 
 
 def _changed(saved: _Saved) -> bool:
