@@ -108,10 +108,10 @@ def recommend(model: Callable[..., Any], example_inputs: Any, others: Any = ()) 
     The order of preference: *trace* when the trace gave no warning and equals eager on all inputs; *script* when
     the compiled model does; *mix* when exchanging submodules makes one of the two do; otherwise *rewrite*.
 
-    Everything runs without gradients, on one thread, and on copies of the model. A branch that no input reaches and no TracerWarning
-    names, such as one on the rank or the dtype, stays unseen: put such inputs into `others`. A model that catches
-    an operator's error can end the process while it is traced (lesson 03); one whose source has a `try` that the
-    compiler meets is not traced. A failure of the model is evidence and not an exception; ``TypeError`` and
+    Everything runs without gradients, on one thread, and on copies of the model. A branch that no input reaches and
+    no TracerWarning names, such as one on the rank or the dtype, stays unseen: put such inputs into `others`. A model
+    that catches an operator's error can end the process while it is traced (lesson 03); one whose source has a `try`
+    that the compiler meets is not traced. A failure of the model is evidence and not an exception; ``TypeError`` and
     ``ValueError`` are raised for arguments that are no inputs at all.
     """
     with torch.no_grad(), torch.random.fork_rng(devices=[]), _one_thread(), warnings.catch_warnings():
