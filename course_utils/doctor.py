@@ -238,7 +238,7 @@ def _cpp() -> Iterator[Finding]:
         yield Finding(
             "C++ tools",
             "warning",
-            f"{' and '.join(missing)} not found; needed only for building the C++ programs, from lesson 09 on",
+            f"{' and '.join(missing)} not found; needed only for building C++ programs",
             _how_to_get_cpp_tools(),
         )
     else:
@@ -317,10 +317,10 @@ def _how_to_mend_torch(message: str) -> str:
 
 def _how_to_get_cpp_tools() -> str:
     if sys.platform == "darwin":
-        return "For lesson 09: xcode-select --install, and: brew install cmake"
+        return "To build C++ programs: xcode-select --install, and: brew install cmake"
     if os.name == "nt":
-        return "For lesson 09: install Visual Studio Build Tools with C++, and use its x64 command prompt."
-    return "For lesson 09: sudo apt install g++ cmake (Fedora: sudo dnf install gcc-c++ cmake)"
+        return "To build C++ programs: install Visual Studio Build Tools with C++, and use its x64 command prompt."
+    return "To build C++ programs: sudo apt install g++ cmake (Fedora: sudo dnf install gcc-c++ cmake)"
 
 
 def _can_print(text: str) -> bool:

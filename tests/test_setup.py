@@ -749,7 +749,7 @@ def test_a_missing_compiler_is_no_more_than_a_warning(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     [finding] = doctor._cpp()
     assert finding.status == "warning"
-    assert "a C++ compiler and CMake not found" in finding.detail and "lesson 09" in finding.detail
+    assert "a C++ compiler and CMake not found" in finding.detail and "C++ programs" in finding.detail
 
 
 def test_a_folder_that_cannot_be_written_to_is_a_problem(monkeypatch, tmp_path):
