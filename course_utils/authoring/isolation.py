@@ -11,6 +11,7 @@ import os
 import runpy
 import shutil
 import tempfile
+from collections.abc import MutableMapping
 from pathlib import Path
 
 PROGRESS_VARIABLE = "COURSE_PROGRESS_FILE"
@@ -40,6 +41,7 @@ def isolate(root: Path) -> None:
         entries = [str(offline), *(entry for entry in others if entry != str(offline))]
         os.environ["PYTHONPATH"] = os.pathsep.join(entries)
         runpy.run_path(str(offline / "sitecustomize.py"))
+    _one_thread(os.environ)
     # Set in every process, so that two workers never share one file.
     os.environ[PROGRESS_VARIABLE] = str(scratch() / "progress.json")
 
@@ -56,8 +58,12 @@ def kernel_environment(notebook: Path, **changes: str) -> dict[str, str]:
     progress = Path(tempfile.mkdtemp(prefix=f"{notebook.stem}-", dir=scratch())) / "progress.json"
     environment[PROGRESS_VARIABLE] = str(progress)
     environment["JPY_SESSION_NAME"] = str(notebook)
-    # Two workers on two cores: a second OpenMP thread in each would wait for the other worker's core.
-    environment.setdefault("OMP_NUM_THREADS", "1")
+    _one_thread(environment)
     environment["IPYTHONDIR"] = str(scratch() / "ipython")
     environment.update(changes)
     return environment
+
+
+def _one_thread(environment: MutableMapping[str, str]) -> None:
+    """Two workers share two cores: a second OpenMP thread in each would wait for the other worker's core."""
+    environment.setdefault("OMP_NUM_THREADS", "1")
