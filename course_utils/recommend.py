@@ -83,7 +83,9 @@ class Recommendation:
             "border:1px solid currentColor;padding:0.3em 0.5em;text-align:left;"
             "vertical-align:top;overflow-wrap:anywhere"
         )
-        head = "".join(f'<th scope="col" style="{cell}">{h}</th>' for h in ("tried", "outcome", "seen"))
+        head = "".join(
+            f'<th scope="col" style="{cell};white-space:nowrap">{h}</th>' for h in ("tried", "outcome", "seen")
+        )
         rows = "".join(
             "<tr>" + "".join(f'<td style="{cell}">{html.escape(c)}</td>' for c in (e.step, e.outcome, e.text)) + "</tr>"
             for e in self.evidence
