@@ -253,7 +253,7 @@ def test_canonical_form_keeps_what_a_reader_needs() -> None:
     assert notebook.metadata == notebooks._METADATA
     assert (cell.id, cell.source, cell.metadata) == ("a", "print(1)", {"tags": ["shows-warning"]})
     assert (text.id, text.source, text.metadata) == ("b", "# Title", {})
-    stdout, stderr, display, error = cell.outputs
+    stderr, stdout, display, error = cell.outputs
     assert (stdout.name, stdout.text) == ("stdout", "one two at 0xADDR\n")
     assert (stderr.name, stderr.text) == ("stderr", "CELL.py:1: UserWarning: x\n")
     assert display.metadata == {} and display.data == {"text/plain": "<A at 0xADDR>", "image/png": "aGk="}
@@ -290,7 +290,7 @@ def test_canonical_form_is_stable(source: str, outputs: list) -> None:
     again = notebooks.to_text(notebooks.canonical(nbformat.reads(once, as_version=4), RULES))
     assert again == once and once.endswith("}\n")
     names = [x.name for x in nbformat.reads(once, as_version=4).cells[0].outputs if x.output_type == "stream"]
-    assert len(names) == len(set(names))
+    assert names in ([], ["stdout"], ["stderr"], ["stderr", "stdout"])
 
 
 def test_a_notebook_survives_the_way_to_disk(tmp_path: Path) -> None:

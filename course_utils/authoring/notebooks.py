@@ -70,7 +70,10 @@ def run(path: Path, *, record_timing: bool = False) -> NotebookNode:
 
 
 def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """One stdout and one stderr output a cell: how the text was cut into messages depends on timing alone."""
+    """One stdout and one stderr output a cell: how the text was cut into messages depends on timing alone.
+
+    So does which of the two comes first; warnings stand before what is printed, as a terminal mostly shows them.
+    """
     merged: list[NotebookNode] = []
     by_name: dict[str, NotebookNode] = {}
     for output in outputs:
@@ -81,6 +84,9 @@ def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
         if output.output_type == "stream":
             by_name[output.name] = output
         merged.append(output)
+    if list(by_name) == ["stdout", "stderr"]:
+        merged.remove(by_name["stderr"])
+        merged.insert(merged.index(by_name["stdout"]), by_name["stderr"])
     return merged
 
 
