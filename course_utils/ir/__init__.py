@@ -2,13 +2,13 @@
 
 * `graph_of`, `show`, `op_counts`, `find`, `has_control_flow`: in `graph.py`
 * `compare`, `pass_effects`: in `passes.py`
-* `draw`: in `draw.py` (what is drawn) and `layout.py` (where it stands)
+* `draw`, `draw_change`: in `draw.py` (what is drawn) and `layout.py` (where it stands)
 
 The Python side of graphs is private to PyTorch (`torch._C`). Only this package touches it; checked with torch
 2.15.0.
 """
 
-from course_utils.ir.draw import Drawing, draw
+from course_utils.ir.draw import Drawing, draw, draw_change
 from course_utils.ir.graph import find, graph_of, has_control_flow, op_counts, show
 from course_utils.ir.passes import GraphDiff, PassEffect, PassReport, compare, pass_effects
 
@@ -19,6 +19,7 @@ __all__ = [
     "PassReport",
     "compare",
     "draw",
+    "draw_change",
     "find",
     "graph_of",
     "has_control_flow",

@@ -45,6 +45,7 @@ DTYPES = {
 class Highlight:
     kinds: tuple[str, ...] = ()
     chosen: Callable[[Any], bool] | None = None
+    words: str = ""  # what the legend says of the marked boxes, instead of the kinds
 
     @classmethod
     def of(cls, highlight: str | Iterable[str] | Callable[[Any], bool]) -> Highlight:
@@ -62,6 +63,8 @@ class Highlight:
     def legend(self, marked: int) -> str:
         if not self.kinds and self.chosen is None:
             return ""
+        if self.words:
+            return f"{MARK} and thick border: {self.words}" if marked else "no box differs"
         what = ", ".join(self.kinds) or "node that your function chose"
         return (
             f"{MARK} and thick border: {what}" if marked else f"{MARK} nothing to highlight: no {what} in this picture"
@@ -106,7 +109,7 @@ class Sketch:
         self.folded: dict[str, str] = {}
         self.carries_mark: set[str] = set()
         self._fold(program.block)
-        scopes = {inner.scope for step in program.block.steps for inner in _all_steps(step)}
+        scopes = {inner.scope for step in program.block.steps for inner in all_steps(step)}
         above = {scope[:n] for scope in scopes for n in range(len(scope))}
         self.leaf_modules = scopes - above
         self.modules = {".".join(name for name, _ in scope): scope for scope in sorted(scopes | above)}
@@ -240,7 +243,7 @@ class Sketch:
         return found
 
     def _inner_scopes(self, step: ir.Step) -> list[ir.Scope]:
-        everything = list(_all_steps(step))
+        everything = list(all_steps(step))
         values = [value for inner in everything for value in inner.inputs if self._is_attribute(value)]
         read = [self.folded.get(value, "").rpartition(".")[0] for value in values]
         owners = [self.modules[name] for name in read if self.modules.get(name)]
@@ -255,13 +258,13 @@ class Sketch:
         """Several steps as one box."""
         inside = {value for step in steps for value in step.outputs}
         ins = _unique(value for step in steps for value in self.reads(step) if value not in inside)
-        taken = {id(inner) for step in steps for inner in _all_steps(step)}
+        taken = {id(inner) for step in steps for inner in all_steps(step)}
         outs = []
         for step in steps:
             for value in step.outputs:
                 if any(user is None or id(user) not in taken for user in self.uses.get(value, [])):
                     outs.append(value)
-        everything = [inner for step in steps for inner in _all_steps(step)]
+        everything = [inner for step in steps for inner in all_steps(step)]
         return Entry(
             steps, ins, outs, name, details,
             operators=sum(self.count(step) for step in steps),
@@ -300,7 +303,7 @@ class Sketch:
             [step], self.reads(step), list(step.outputs), name, details,
             operators=1,
             marked=self.is_marked(step),
-            barrier=any(_has_side_effect(inner) for inner in _all_steps(step)),
+            barrier=any(_has_side_effect(inner) for inner in all_steps(step)),
         )  # fmt: skip
         deeper = None if frame_depth is None else frame_depth - 1
         for number, block in enumerate(step.blocks):
@@ -438,7 +441,7 @@ class Sketch:
         full = _how_many(entries)
         if full <= max_nodes:
             return entries, ""
-        deepest = max((len(step.scope) for top in block.steps for step in _all_steps(top)), default=0)
+        deepest = max((len(step.scope) for top in block.steps for step in all_steps(top)), default=0)
         depth_of_frames = max((_depth(step) for step in block.steps), default=0)
         attempts: list[tuple[int | None, int | None]] = [(depth, None) for depth in range(deepest, 0, -1)]
         attempts += [(1 if deepest else None, frames) for frames in range(depth_of_frames - 1, -1, -1)]
@@ -545,11 +548,11 @@ def _unique(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _all_steps(step: ir.Step) -> Iterator[ir.Step]:
+def all_steps(step: ir.Step) -> Iterator[ir.Step]:
     yield step
     for block in step.blocks:
         for inner in block.steps:
-            yield from _all_steps(inner)
+            yield from all_steps(inner)
 
 
 def _shared(scopes: list[ir.Scope]) -> ir.Scope:

@@ -57,54 +57,51 @@ class Picture:
     PAD = 14
     SHADOW = 4  # of a collapsed box: it looks like a pile
 
-    def __init__(self, sketch: Sketch, entries: list[Entry], caption: str):
+    def __init__(
+        self, sketch: Sketch, entries: list[Entry], caption: str, *, inside: int = INSIDE, least: int = 440
+    ):
         self.sketch = sketch
         self.caption = caption
         self.entries = entries
+        self.inside = inside  # the width that the layout aims at
+        self.least = least  # the width below which the caption would get too many lines
         self.back: list[str] = []
         self.lines: list[str] = []
         self.front: list[str] = []
 
     def text(self) -> str:
+        """The picture as one SVG document."""
+        total, height, parts = self.body()
+        return _document(total, height, self.caption, self.sketch.outline(self.entries), parts)
+
+    def body(self, heading: str = "") -> tuple[int, int, list[str]]:
+        """Width, height and the elements of the picture, its ground first; `heading` stands above it in bold."""
         sketch, block = self.sketch, self.sketch.program.block
         boxes = [
             self._pill(f"input {sketch.short(value)}", "input", outs=[value]) for value in sketch.inputs()
         ]  # fmt: skip
-        boxes += [self._box(entry, INSIDE) for entry in self.entries]
+        boxes += [self._box(entry, self.inside) for entry in self.entries]
         for number, value in enumerate(block.outputs):
             name = "output" if len(block.outputs) == 1 else f"output {number}"
             if value in sketch.folded and value not in block.outputs[:number]:
                 boxes.append(self._constant(value))
             boxes.append(self._pill(name, "output", ins=[value]))
-        placed = place(boxes, INSIDE)
-        width = max(placed.width, 440)
+        placed = place(boxes, self.inside)
+        width = max(placed.width, self.least)
         left = 22 + (width - placed.width) // 2
-        self._render(placed, left, 20)
-        y = 20 + placed.height + 26
+        top = 46 if heading else 20
+        if heading:
+            self.front.append(_text(22, 27, heading, FONT, INK, "start", bold=True))
+        self._render(placed, left, top)
+        y = top + placed.height + 26
         marked = sum(entry.marked for entry in walk(self.entries))
         for sentence in [self.caption, sketch.highlight.legend(marked)]:
             for line in self._wrap_to(sentence, width):
                 self.front.append(_text(22, y, line, SMALL, QUIET, "start"))
                 y += 17
         total, height = width + 44, y + 2
-        shown = min(total, max(CANVAS, -(-total * 11 // SMALL)))  # no letter below 11 pixels
-        head = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" '
-            f'width="{shown}" height="{round(height * shown / total)}" viewBox="0 0 {total} {height}" '
-            f'font-family="DejaVu Sans, Verdana, Arial, sans-serif">'
-        )
-        outline = sketch.outline(self.entries)
-        parts = [
-            head,
-            f"<title>{html.escape(self.caption)}</title>",
-            f"<desc>{html.escape(outline)}</desc>",
-            _rect(1, 1, total - 2, height - 2, 10, "#fdfdfb", "#c4c9cf", 1),
-            *self.back,
-            *self.lines,
-            *self.front,
-            "</svg>",
-        ]
-        return "\n".join(parts)
+        ground = _rect(1, 1, total - 2, height - 2, 10, "#fdfdfb", "#c4c9cf", 1)
+        return total, height, [ground, *self.back, *self.lines, *self.front]
 
     @staticmethod
     def _wrap_to(text: str, width: int) -> list[str]:
@@ -304,6 +301,32 @@ class Picture:
                     _line(x + 6, y + top - self.TITLE - 6, x + box.width - 6, y + top - self.TITLE - 6, stroke)
                 )
             self._render(placed, x + left, y + top)
+
+
+def side_by_side(pictures: list[tuple[str, Picture]], caption: str, outline: str) -> str:
+    """Several pictures with their headings in one SVG document: in a row, or in a column where a row is too wide."""
+    bodies = [picture.body(heading) for heading, picture in pictures]
+    gap = 12
+    row = sum(width for width, _, _ in bodies) + gap * (len(bodies) - 1)
+    in_a_row = row <= CANVAS * SMALL // 11  # scaled down to the canvas, no letter is below 11 pixels
+    parts, x, y = [], 0, 0
+    for width, height, elements in bodies:
+        parts += [f'<g transform="translate({x} {y})">', *elements, "</g>"]
+        x, y = (x + width + gap, 0) if in_a_row else (0, y + height + gap)
+    total = row if in_a_row else max(width for width, _, _ in bodies)
+    high = max(height for _, height, _ in bodies) if in_a_row else y - gap
+    return _document(total, high, caption, outline, parts)
+
+
+def _document(width: int, height: int, title: str, description: str, parts: list[str]) -> str:
+    shown = min(width, max(CANVAS, -(-width * 11 // SMALL)))  # no letter below 11 pixels
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" '
+        f'width="{shown}" height="{round(height * shown / width)}" viewBox="0 0 {width} {height}" '
+        f'font-family="DejaVu Sans, Verdana, Arial, sans-serif">'
+    )
+    named = [f"<title>{html.escape(title)}</title>", f"<desc>{html.escape(description)}</desc>"]
+    return "\n".join([head, *named, *parts, "</svg>"])
 
 
 def _rect(x: int, y: int, width: int, height: int, radius: int, fill: str, stroke: str, thick: float) -> str:

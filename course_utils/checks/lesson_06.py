@@ -1,0 +1,489 @@
+"""What right answers to the exercises of lesson 06 must do. The checks bring graphs and models of their own."""
+
+# No `from __future__ import annotations`: the models here are traced.
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_utils import ir
+from course_utils.checks import NotYet, check_for
+
+NOTHING = "Your function returns nothing."
+
+# --- 06.1 ------------------------------------------------------------------------------------------------------------
+
+# What the graph holds, its text, and where to look when the number is wrong. From small to large.
+DEAD: tuple[tuple[str, str, str], ...] = (
+    (
+        "one operator that nobody uses",
+        """
+graph(%x : Tensor):
+  %a : Tensor = aten::exp(%x)
+  %b : Tensor = aten::sin(%x)
+  return (%b)
+""",
+        "which of the two results is returned, and whether you give the number that goes or the number that stays",
+    ),
+    (
+        "nothing unused",
+        """
+graph(%x : Tensor):
+  %one : int = prim::Constant[value=1]()
+  %a : Tensor = aten::exp(%x)
+  %b : Tensor = aten::add(%a, %x, %one)
+  return (%b)
+""",
+        "the constant: the addition uses it",
+    ),
+    (
+        "a chain: what is used only by something unused",
+        """
+graph(%x : Tensor):
+  %two : int = prim::Constant[value=2]()
+  %a : Tensor = aten::exp(%x)
+  %b : Tensor = aten::mul(%a, %two)
+  %c : Tensor = aten::cos(%b)
+  %d : Tensor = aten::sin(%x)
+  return (%d)
+""",
+        "the operands of an unused node: when it goes, who still uses them?",
+    ),
+    (
+        "a value that is printed and used by nobody else",
+        """
+graph(%x : Tensor):
+  %a : Tensor = aten::exp(%x)
+  %b : Tensor = aten::cos(%a)
+  prim::Print(%b)
+  %c : Tensor = aten::sin(%x)
+  return (%c)
+""",
+        "`prim::Print`: nobody uses its result, it has none. It stays, and so does what it needs",
+    ),
+    (
+        "a value that is used inside of a block only",
+        """
+graph(%x : Tensor, %ask : bool):
+  %a : Tensor = aten::exp(%x)
+  %b : Tensor = prim::If(%ask)
+    block0():
+      %c : Tensor = aten::cos(%a)
+      -> (%c)
+    block1():
+      -> (%x)
+  return (%b)
+""",
+        "the nodes in the blocks: they use values from outside, and a block has outputs of its own",
+    ),
+    (
+        "an unused operator in each block",
+        """
+graph(%x : Tensor, %ask : bool):
+  %b : Tensor = prim::If(%ask)
+    block0():
+      %c : Tensor = aten::cos(%x)
+      %d : Tensor = aten::sin(%x)
+      -> (%c)
+    block1():
+      %e : Tensor = aten::exp(%x)
+      %f : Tensor = aten::neg(%e)
+      -> (%x)
+  return (%b)
+""",
+        "`node.blocks()`: `graph.nodes()` gives the outermost nodes only",
+    ),
+    (
+        "an unused `prim::If` with an unused one in it",
+        """
+graph(%x : Tensor, %ask : bool, %more : bool):
+  %b : Tensor = prim::If(%ask)
+    block0():
+      %c : Tensor = prim::If(%more)
+        block0():
+          %d : Tensor = aten::sin(%x)
+          -> (%d)
+        block1():
+          -> (%x)
+      -> (%c)
+    block1():
+      -> (%x)
+  %e : Tensor = aten::cos(%x)
+  return (%e)
+""",
+        "what is inside of an `if` that goes: it goes too, and counts",
+    ),
+    (
+        "an unused `prim::If` that prints",
+        """
+graph(%x : Tensor, %ask : bool):
+  %b : Tensor = prim::If(%ask)
+    block0():
+      %c : Tensor = aten::sin(%x)
+      prim::Print(%c)
+      -> (%x)
+    block1():
+      -> (%x)
+  %e : Tensor = aten::cos(%x)
+  return (%e)
+""",
+        "an `if` with a `prim::Print` in a block: it has to run, whoever wants its result",
+    ),
+)
+
+
+@contextmanager
+def _without_passes() -> Iterator[None]:
+    """While this lasts, the passes that clear away dead code refuse to run."""
+    names = [
+        name
+        for name in dir(torch._C)
+        if name.startswith("_jit_pass_") and any(word in name for word in ("dce", "propagation", "peephole"))
+    ]
+    kept = {name: getattr(torch._C, name) for name in names}
+
+    def refuse(*_: object) -> None:
+        raise NotYet(
+            "Your function runs a pass.",
+            look_at="the operands and results of the nodes: who uses what can be read from the graph",
+        )
+
+    try:
+        for name in names:
+            setattr(torch._C, name, refuse)
+        yield
+    finally:
+        for name, function in kept.items():
+            setattr(torch._C, name, function)
+
+
+@check_for("06.1")
+def predicted_dead_code(answer: Any) -> None:
+    """A function graph → how many nodes a dead code elimination takes away."""
+    for what, text, look_at in DEAD:
+        graph = torch._C.parse_ir(text)
+        cleared = graph.copy()
+        torch._C._jit_pass_dce(cleared)
+        before, after = (sum(ir.op_counts(g, inlined=False).values()) for g in (graph, cleared))
+        with _without_passes():
+            given = answer(graph)
+        if given is None:
+            raise NotYet(NOTHING, look_at="the last line of your function: `return` the number")
+        if isinstance(given, bool) or not isinstance(given, int):
+            raise NotYet(
+                "What your function returns is no number of nodes.",
+                seen={"yours": f"{type(given).__name__} {given!r}"[:80]},
+                look_at="the task: one integer",
+            )
+        if given != before - after:
+            raise NotYet(
+                f"The number is wrong for a graph with {what}.",
+                seen={"graph": text.strip(), "DCE removes": before - after, "yours": given},
+                look_at=look_at,
+            )
+
+
+# --- 06.2 ------------------------------------------------------------------------------------------------------------
+
+SMALL = """
+graph(%x : Tensor):
+  %one : int = prim::Constant[value=1]()
+  %again : int = prim::Constant[value=1]()
+  %a : Tensor = aten::relu(%x)
+  %b : Tensor = aten::relu(%x)
+  %c : Tensor = aten::exp(%x)
+  %d : Tensor = aten::add(%a, %b, %one)
+  %e : Tensor = aten::add(%d, %x, %again)
+  return (%e)
+"""
+NESTED = """
+graph(%x : Tensor, %ask : bool):
+  %y : Tensor = prim::If(%ask)
+    block0():
+      %a : Tensor = aten::sin(%x)
+      %b : Tensor = aten::sin(%x)
+      %c : Tensor = aten::cos(%x)
+      %d : Tensor = aten::mul(%a, %b)
+      -> (%d)
+    block1():
+      -> (%x)
+  return (%y)
+"""
+COUNTED = """
+graph(%x : Tensor):
+  %one : int = prim::Constant[value=1]()
+  %three : int = prim::Constant[value=3]()
+  %go : bool = prim::Constant[value=1]()
+  %y : Tensor = prim::Loop(%three, %go, %x)
+    block0(%i : int, %z : Tensor):
+      %a : Tensor = aten::sub(%z, %i, %one)
+      -> (%go, %a)
+  return (%y)
+"""
+REPORTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("a small graph", SMALL, ("dce", "cse", "constant_pooling", "peephole", "inline")),
+    ("a graph whose waste is inside of a block", NESTED, ("cse", "dce")),
+    ("a graph with a loop that is unrolled", COUNTED, ("loop_unrolling", "cse")),
+)
+
+
+@check_for("06.2")
+def report_of_passes(answer: Any) -> None:
+    """A function (graph, names) → name → {kind → change}, each pass alone on a copy."""
+    for what, text, names in REPORTS:
+        graph = torch._C.parse_ir(text)
+        untouched = ir.show(graph)
+        expected = {name: ir.pass_effects(graph, [name])[name].diff.delta for name in names}
+        given = answer(graph, list(names))
+        if given is None:
+            raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
+        if not isinstance(given, dict) or set(given) != set(names):
+            raise NotYet(
+                "What your function returns is no dict with one entry for each name.",
+                seen={"names": ", ".join(names), "yours": f"{type(given).__name__} {_keys(given)}"[:120]},
+                look_at="the keys: the names as they were given, without `_jit_pass_`",
+            )
+        for name in names:
+            _compare_report(what, name, given[name], expected[name], text)
+        if ir.show(graph) != untouched:
+            raise NotYet(
+                f"The graph that you were given is not what it was ({what}).",
+                seen={"before": untouched, "after your function": ir.show(graph)},
+                look_at="`graph.copy()`: a pass rewrites the graph that it gets",
+            )
+
+
+def _compare_report(what: str, name: str, given: Any, expected: dict[str, int], text: str) -> None:
+    if not isinstance(given, dict):
+        raise NotYet(
+            f"For the pass {name} there is no dict of changes.",
+            seen={"yours": f"{type(given).__name__} {given!r}"[:120]},
+            look_at="what belongs to a name: a dict from kind to a number",
+        )
+    if given == expected:
+        return
+    seen = {"graph": text.strip(), "pass": name, "expected": _told(expected), "yours": _told(given)}
+    if any(number == 0 for number in given.values()):
+        look_at = "kinds whose count did not change: they are left out"
+    elif expected and given == {kind: -number for kind, number in expected.items()}:
+        look_at = "the sign: what is removed is a negative change, after minus before"
+    elif any(kind not in given for kind, number in expected.items() if number > 0):
+        look_at = "kinds that are in the graph after the pass and were not there before, or more often than before"
+    elif "block0" in text and sum(map(abs, given.values())) < sum(map(abs, expected.values())):
+        look_at = "the nodes inside of blocks: `graph.nodes()` and `findNode` see the outermost level"
+    else:
+        look_at = "where each pass starts: from a graph on which no other pass has run"
+    raise NotYet(f"The changes of {name} are wrong for {what}.", seen=seen, look_at=look_at)
+
+
+def _told(changes: dict[str, int]) -> str:
+    return ", ".join(f"{kind} {number:+d}" for kind, number in sorted(changes.items())) or "no change"
+
+
+def _keys(given: Any) -> str:
+    return ", ".join(map(str, given)) if isinstance(given, dict) else repr(given)
+
+
+# --- 06.3 ------------------------------------------------------------------------------------------------------------
+
+
+class _Stage(nn.Module):
+    def __init__(self, inside: int, outside: int, **options: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(inside, outside, 3, padding=1, **options)
+        self.shrink = nn.MaxPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shrink(torch.relu(self.mix(x)))
+
+
+class _Tower(nn.Module):
+    """A pyramid with one convolution in each stage."""
+
+    def __init__(self, *stages: nn.Module) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 1)
+        self.body = nn.Sequential(*stages)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(self.stem(x)).flatten(1)[:, :4])
+
+
+def _towers() -> list[tuple[str, nn.Module, Tensor]]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        pyramid = _Tower(_Stage(4, 8), _Stage(8, 12), _Stage(12, 16))
+        flat = nn.Sequential(nn.Conv2d(1, 32, 1), nn.ReLU(), nn.Conv2d(32, 8, 5, padding=2), nn.Conv2d(8, 64, 1))
+        grouped = _Tower(_Stage(4, 64), _Stage(64, 64, groups=64), _Stage(64, 16))
+        strided = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 96, 3, stride=8), nn.Conv2d(96, 4, 1))
+    image = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(6))
+    return [
+        ("a network whose image shrinks", pyramid, image),
+        ("a network whose image keeps its size", flat, image),
+        ("a network with groups", grouped, image),
+        ("a network with a large stride, and a batch of 2", strided, image.repeat(2, 1, 1, 1)),
+    ]
+
+
+def _convolutions(traced: Any) -> dict[str, tuple[list[int], Tensor]]:
+    """Name → (sizes of the output, weight) of each convolution."""
+    weights = dict(traced.named_parameters())
+    found = {}
+    for node in ir.find(traced, "aten::_convolution"):
+        name = node.scopeName().rpartition("__module.")[2]
+        found[name] = (node.output().type().sizes(), weights[f"{name}.weight"])
+    return found
+
+
+@check_for("06.3")
+def costliest_convolution(answer: Any) -> None:
+    """A function traced → name of the convolution with the most multiplications."""
+    for what, model, image in _towers():
+        traced = torch.jit.trace(model.eval(), image)
+        found = _convolutions(traced)
+        costs = {name: math.prod(sizes) * weight[0].numel() for name, (sizes, weight) in found.items()}
+        expected = max(costs, key=lambda name: costs[name])
+        given = answer(traced)
+        if given is None:
+            raise NotYet(NOTHING, look_at="the last line of your function: `return` the name")
+        if given == expected:
+            continue
+        if given not in costs:
+            raise NotYet(
+                "What your function returns is not the name of a convolution.",
+                seen={"yours": repr(given)[:100], "names": ", ".join(costs)},
+                look_at="the scope of a node: the last part after `__module.` is the name of its module",
+            )
+        raise NotYet(
+            f"In {what} another convolution takes more multiplications.",
+            seen={
+                "expected": f"{expected}: {_described(found[expected], costs[expected])}",
+                "yours": f"{given}: {_described(found[given], costs[given])}",
+            },
+            look_at=_how_it_was_chosen(given, found),
+        )
+
+
+def _described(convolution: tuple[list[int], Tensor], cost: int) -> str:
+    sizes, weight = convolution
+    return f"{cost:,} multiplications, output {sizes}, weight {list(weight.shape)}"
+
+
+def _how_it_was_chosen(given: str, found: dict[str, tuple[list[int], Tensor]]) -> str:
+    largest_output = max(found, key=lambda name: math.prod(found[name][0]))
+    most_weights = max(found, key=lambda name: found[name][1].numel())
+    ungrouped = max(found, key=lambda name: math.prod(found[name][0]) * _as_without_groups(name, found))
+    if given == most_weights:
+        return "the output: a layer with many weights may give few numbers. How many does each give?"
+    if given == largest_output:
+        return "the filters: a layer with a large output may take few multiplications for each number"
+    if given == ungrouped:
+        return "`groups`: a filter then sees a part of the channels. The shape of the weight says how many"
+    return "the product of both: numbers in the output, times the weights of one filter"
+
+
+def _as_without_groups(name: str, found: dict[str, tuple[list[int], Tensor]]) -> int:
+    """The weights of one filter, if it saw every channel of the layer before."""
+    names = list(found)
+    before = names.index(name) - 1
+    channels = found[names[before]][0][1] if before >= 0 else 1
+    return channels * math.prod(found[name][1].shape[2:])
+
+
+# --- 06.4 ------------------------------------------------------------------------------------------------------------
+
+
+class _Free(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0], -1) / x.shape[1] ** 0.5 * 3
+
+
+class _Rows(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(int(x.shape[0]), -1) * 3
+
+
+class _Rooted(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / math.sqrt(x.shape[1]) + 2
+
+
+class _Positions(nn.Module):
+    """Bakes a whole tensor."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.tensor([float(i) for i in range(x.shape[1])])
+
+
+class _Holder(nn.Module):
+    """What is baked is inside of submodules, and once more outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.rooted = _Rows(), _Rooted()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rooted(self.rows(x)).expand(int(x.shape[0]), -1)
+
+
+BAKED: tuple[tuple[str, type[nn.Module]], ...] = (
+    ("a model that bakes nothing", _Free),
+    ("a model that bakes a size", _Rows),
+    ("a model that bakes the root of a size", _Rooted),
+    ("a model that bakes a tensor", _Positions),
+    ("a model with submodules that bake", _Holder),
+)
+
+
+@check_for("06.4")
+def baked_constants(answer: Any) -> None:
+    """A function (model, first, second) → pairs of constants that differ between two traces."""
+    first, second = (torch.rand(size, generator=torch.Generator().manual_seed(6)) for size in ((4, 9), (7, 5)))
+    for what, kind in BAKED:
+        expected = _pairs(kind(), first, second)
+        given = answer(kind(), first.clone(), second.clone())
+        if given is None:
+            raise NotYet(NOTHING, look_at="the last line of your function: `return` the list of pairs")
+        try:
+            plain = [tuple(value.tolist() if torch.is_tensor(value) else value for value in pair) for pair in given]
+        except TypeError:
+            raise NotYet(
+                "What your function returns is no list of pairs.",
+                seen={"yours": repr(given)[:100]},
+                look_at="the task: a list of (in the first trace, in the second trace)",
+            ) from None
+        if plain == expected:
+            continue
+        seen = {"expected": _listed(expected), "yours": _listed(plain)}
+        if plain == [(b, a) for a, b in expected]:
+            look_at = "the order inside of a pair: what the first trace holds comes first"
+        elif sorted(map(repr, plain)) == sorted(map(repr, expected)):
+            look_at = "the order of the pairs: that of the constants in the inlined graph"
+        elif len(plain) > len(expected):
+            look_at = "what you compare: only values of `prim::Constant`. Types hold shapes, and differ without harm"
+        elif kind is _Holder:
+            look_at = "the submodules: `.graph` holds calls, and what they call has constants of its own"
+        elif kind in (_Rooted, _Positions):
+            look_at = "constants that are tensors: a number that met a tensor is often one"
+        else:
+            look_at = "`print(traced.graph)` for both examples: which `prim::Constant` differs?"
+        raise NotYet(f"The pairs are wrong for {what}.", seen=seen, look_at=look_at)
+
+
+def _pairs(model: nn.Module, first: Tensor, second: Tensor) -> list[tuple[Any, Any]]:
+    traces = [torch.jit.trace(model, example, check_trace=False) for example in (first, second)]
+    constants = [[node.output().toIValue() for node in ir.find(traced, "prim::Constant")] for traced in traces]
+    plain = [[value.tolist() if torch.is_tensor(value) else value for value in values] for values in constants]
+    return [(one, other) for one, other in zip(*plain, strict=True) if one != other]
+
+
+def _listed(pairs: list[tuple[Any, ...]]) -> str:
+    def one(value: Any) -> str:
+        return f"{value:.3g}" if isinstance(value, float) else str(value)[:30]
+
+    return "; ".join(" and ".join(one(value) for value in pair) for pair in pairs[:5]) or "no pairs"
