@@ -557,6 +557,66 @@ def test_another_process_draws_the_same():
     assert done.stdout.decode() == expected
 
 
+# -- two drawings side by side --
+
+
+def marked(drawing: ir.Drawing) -> list[str]:
+    return [word for word in words(drawing) if word.startswith("★ ") and "thick" not in word]
+
+
+def after_pass(name: str, graph: str) -> torch.Graph:
+    result = torch._C.parse_ir(graph)
+    getattr(torch._C, f"_jit_pass_{name}")(result)
+    return result
+
+
+def test_draw_change_marks_what_goes_and_what_comes():
+    text = RAW
+    drawing = ir.draw_change(text, after_pass("dce", text))
+    assert marked(drawing) == ["★ exp"]
+    assert {"before: 11 nodes", "after: 10 nodes", "no box differs"} <= set(words(drawing))
+    assert "before: 11 nodes" in drawing.text and "after: 10 nodes" in drawing.text
+    assert drawing.text.count("graph(%x: Tensor)") == 2
+    assert marked(ir.draw_change(text, after_pass("cse", text))) == ["★ relu"]
+    folded = ir.draw_change(text, after_pass("constant_propagation", text))
+    assert marked(folded).count("★ mul") == 3  # 2 * 3 and its user on the left, the user of 6 on the right
+    same = ir.draw_change(text, text, names=("one", "other"))
+    assert marked(same) == [] and words(same).count("no box differs") == 2
+    assert {"one: 11 nodes", "other: 11 nodes"} <= set(words(same))
+
+
+def test_draw_change_marks_a_frame_that_goes():
+    function = torch.jit.CompilationUnit("def f(x):\n    for i in range(3):\n        x = x + i\n    return x\n").f
+    unrolled = function.graph.copy()
+    torch._C._jit_pass_loop_unrolling(unrolled)
+    drawing = ir.draw_change(function, unrolled)
+    assert "★ loop: 3 times" in words(drawing)
+    assert "★ and thick border: only before" in words(drawing)
+    assert drawing.svg == ir.draw_change(function, unrolled).svg
+    with pytest.raises(ValueError, match="max_nodes is 0"):
+        ir.draw_change(function, unrolled, max_nodes=0)
+
+
+def test_draw_change_is_one_picture_with_its_parts_inside(net):
+    """Small ones stand side by side, wide ones below each other; nothing is outside of the canvas."""
+    for before, after in ((RAW, RAW), (net, torch.jit.script(wide)), (torch.jit.script(branch), net)):
+        root = elements(ir.draw_change(before, after, inlined=True))
+        _, _, width, height = (int(number) for number in root.get("viewBox").split())
+        assert root.get("role") == "img" and len(root.findall(f"{SVG}title")) == 1
+        groups = [group for group in root.findall(f"{SVG}g") if group.get("transform")]
+        assert len(groups) == 2
+        for group in groups:
+            left, top = map(int, re.fullmatch(r"translate\((\d+) (\d+)\)", group.get("transform")).groups())
+            for rect in group.iter(f"{SVG}rect"):
+                x, y, w, h = (float(rect.get(name)) for name in ("x", "y", "width", "height"))
+                assert left + x + w <= width and top + y + h <= height
+            for text in group.iter(f"{SVG}text"):
+                begin, end = extent(text)
+                assert begin >= 0 and left + end <= width, text.text
+        second = groups[1].get("transform")
+        assert (second.endswith(" 0)")) == (int(root.get("width")) <= 900 and not second.startswith("translate(0 "))
+
+
 # -- random programs --
 
 ACTIONS = [

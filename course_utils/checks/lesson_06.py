@@ -25,9 +25,10 @@ DEAD: tuple[tuple[str, str, str], ...] = (
 graph(%x : Tensor):
   %a : Tensor = aten::exp(%x)
   %b : Tensor = aten::sin(%x)
-  return (%b)
+  %c : Tensor = aten::cos(%b)
+  return (%c)
 """,
-        "which of the two results is returned, and whether you give the number that goes or the number that stays",
+        "which of the results lead to the output, and whether you give the number that goes or the number that stays",
     ),
     (
         "nothing unused",

@@ -57,9 +57,7 @@ class Picture:
     PAD = 14
     SHADOW = 4  # of a collapsed box: it looks like a pile
 
-    def __init__(
-        self, sketch: Sketch, entries: list[Entry], caption: str, *, inside: int = INSIDE, least: int = 440
-    ):
+    def __init__(self, sketch: Sketch, entries: list[Entry], caption: str, *, inside: int = INSIDE, least: int = 440):
         self.sketch = sketch
         self.caption = caption
         self.entries = entries

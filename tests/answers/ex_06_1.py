@@ -1,0 +1,228 @@
+"""Answers to 06.1: how many nodes a dead code elimination takes away."""
+
+import re
+
+import torch
+
+from course_utils import ir
+from tests.answers import right, wrong
+
+
+def total(graph):
+    return sum(ir.op_counts(graph).values())
+
+
+def nodes(block):
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from nodes(inner)
+
+
+@wrong("whether you give the number that goes")
+def what_stays():
+    def unused(graph):
+        copy = torch._C.parse_ir(str(graph))
+        used = {value.debugName() for node in nodes(copy) for value in node.inputs()}
+        used |= {value.debugName() for value in copy.outputs()}
+        return sum(any(value.debugName() in used for value in node.outputs()) for node in nodes(copy))
+
+    return unused
+
+
+@wrong("a chain: what is used only by something unused")
+def one_step_only():
+    def unused(graph):
+        used = {value.debugName() for value in graph.outputs()}
+        used |= {value.debugName() for node in graph.nodes() for value in node.inputs()}
+        return sum(not any(value.debugName() in used for value in node.outputs()) for node in graph.nodes())
+
+    return unused
+
+
+@wrong("a value that is printed and used by nobody else")
+def printing_is_unused():
+    def unused(graph):
+        wanted = {value.debugName() for value in graph.outputs()}
+        count = 0
+        for node in reversed(list(graph.nodes())):
+            if any(value.debugName() in wanted for value in node.outputs()):
+                wanted.update(value.debugName() for value in node.inputs())
+            else:
+                count += 1
+        return count
+
+    return unused
+
+
+@wrong("a value that is used inside of a block only")
+def outermost_only():
+    def unused(graph):
+        wanted = {value.debugName() for value in graph.outputs()}
+        count = 0
+        for node in reversed(list(graph.nodes())):
+            if node.kind() == "prim::Print" or any(value.debugName() in wanted for value in node.outputs()):
+                wanted.update(value.debugName() for value in node.inputs())
+            else:
+                count += 1
+        return count
+
+    return unused
+
+
+@wrong("an unused operator in each block")
+def blocks_are_not_cleared():
+    def unused(graph):
+        wanted = {value.debugName() for value in graph.outputs()}
+        count = 0
+        for node in reversed(list(graph.nodes())):
+            if node.kind() == "prim::Print" or any(value.debugName() in wanted for value in node.outputs()):
+                wanted.update(value.debugName() for value in node.inputs())
+                for block in node.blocks():
+                    wanted.update(value.debugName() for value in block.outputs())
+                    wanted.update(value.debugName() for inner in nodes(block) for value in inner.inputs())
+            else:
+                count += 1
+        return count
+
+    return unused
+
+
+def counted(graph, *, inside=True, printing=True):
+    """The answer, with two ways to spoil it."""
+    wanted = {value.debugName() for value in graph.outputs()}
+
+    def prints(node):
+        held = printing and any(prints(inner) for block in node.blocks() for inner in block.nodes())
+        return node.kind() == "prim::Print" or held
+
+    def gone(block):
+        wanted.update(value.debugName() for value in block.outputs())
+        count = 0
+        for node in reversed(list(block.nodes())):
+            if prints(node) or any(value.debugName() in wanted for value in node.outputs()):
+                wanted.update(value.debugName() for value in node.inputs())
+                count += sum(gone(inner) for inner in node.blocks())
+            else:
+                count += 1 + (sum(1 for inner in node.blocks() for _ in nodes(inner)) if inside else 0)
+        return count
+
+    return gone(graph)
+
+
+@wrong("an unused `prim::If` with an unused one in it")
+def an_if_counts_once():
+    return lambda graph: counted(graph, inside=False)
+
+
+@wrong("an unused `prim::If` that prints")
+def printing_inside_is_overlooked():
+    return lambda graph: counted(graph, printing=False)
+
+
+@wrong("Your function runs a pass")
+def by_the_pass_itself():
+    def unused(graph):
+        copy = graph.copy()
+        torch._C._jit_pass_dce(copy)
+        return total(graph) - total(copy)
+
+    return unused
+
+
+@wrong("Your function runs a pass")
+def by_the_report():
+    return lambda graph: -sum(ir.pass_effects(graph, ["dce"])["dce"].diff.delta.values())
+
+
+@wrong("no number of nodes")
+def a_list_of_them():
+    return lambda graph: [node for node in graph.nodes() if not list(node.outputs())]
+
+
+@wrong("Your function returns nothing")
+def only_printed():
+    return lambda graph: print(counted(graph))
+
+
+@right
+def what_goes_is_counted():
+    return counted
+
+
+@right
+def again_and_again():
+    """Removes what nobody uses until nothing changes."""
+
+    def unused(graph):
+        alive = list(nodes(graph))
+        before = len(alive)
+
+        def holds_print(node):
+            return node.kind() == "prim::Print" or any(holds_print(n) for b in node.blocks() for n in nodes(b))
+
+        while True:
+            used = {value.debugName() for value in graph.outputs()}
+            for node in alive:
+                used |= {value.debugName() for value in node.inputs()}
+                used |= {value.debugName() for block in node.blocks() for value in block.outputs()}
+            kept = [n for n in alive if holds_print(n) or any(value.debugName() in used for value in n.outputs())]
+            inside_gone = {str(i) for n in alive if n not in kept for b in n.blocks() for i in nodes(b)}
+            kept = [n for n in kept if str(n) not in inside_gone]
+            if len(kept) == len(alive):
+                return before - len(kept)
+            alive = kept
+
+    return unused
+
+
+@right
+def from_the_text():
+    """Reads the text bottom up; an indented line belongs to the `prim::If` above it."""
+
+    def unused(graph):
+        lines = [line for line in ir.show(graph).splitlines() if line.strip() and not line.startswith("graph")]
+
+        def names(text):
+            return set(re.findall(r"%[\w.]+", text))
+
+        def depth(line):
+            return len(line) - len(line.lstrip())
+
+        def body(at):
+            end = at + 1
+            while end < len(lines) and depth(lines[end]) > depth(lines[at]):
+                end += 1
+            return range(at + 1, end)
+
+        def is_node(line):
+            return "::" in line
+
+        wanted, gone, skip = set(), 0, set()
+        stays = {}
+        for at, line in enumerate(lines):
+            stays[at] = any("prim::Print" in lines[i] for i in (at, *body(at))) if is_node(line) else False
+        parents = {i: at for at in range(len(lines)) if "prim::If" in lines[at] for i in body(at)}
+
+        def visit(first, last):
+            nonlocal gone
+            for at in range(last - 1, first - 1, -1):
+                line = lines[at]
+                if at in skip or parents.get(at, -1) >= first:
+                    continue
+                if not is_node(line):
+                    wanted.update(names(line))
+                    continue
+                given, _, taken = line.partition("=") if "Print" not in line else ("", "", line)
+                if stays[at] or names(given) & wanted:
+                    wanted.update(names(taken))
+                    inner = body(at)
+                    if len(inner):
+                        visit(inner.start, inner.stop)
+                else:
+                    gone += 1 + sum(is_node(lines[i]) for i in body(at))
+
+        visit(0, len(lines))
+        return gone
+
+    return unused
