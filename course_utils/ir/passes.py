@@ -83,7 +83,9 @@ class GraphDiff:
         import matplotlib.pyplot as plt
 
         rows = [row for row in self.rows() if constants or row[0] not in ("prim::Constant", "prim::GetAttr")][::-1]
-        figure, axes = plt.subplots(figsize=(7.5, 1.4 + 0.42 * max(1, len(rows))), layout="constrained")
+        # Inches for a kind, points for a count: a long list stays on a screen.
+        step, size = (0.42, 9) if len(rows) <= 12 else (0.3, 8)
+        figure, axes = plt.subplots(figsize=(7.5, 1.4 + step * max(1, len(rows))), layout="constrained")
         plt.close(figure)
         heights = range(len(rows))
         styles = (("#bcd4ea", "", 0.2), ("#2f6690", "///", -0.2))
@@ -92,7 +94,7 @@ class GraphDiff:
             bars = axes.barh([y + shift for y in heights], counts, 0.38, label=self.names[index])
             for bar in bars:
                 bar.set(facecolor=colour, edgecolor="#10243a", hatch=hatch, linewidth=0.8)
-            axes.bar_label(bars, labels=[str(count) for count in counts], padding=3, fontsize=9)
+            axes.bar_label(bars, labels=[str(count) for count in counts], padding=3, fontsize=size)
         axes.set_yticks(list(heights), [row[0] for row in rows])
         axes.set_xlabel("number of nodes")
         axes.set_ylabel("kind of node")
