@@ -64,7 +64,7 @@ class Highlight:
         if not self.kinds and self.chosen is None:
             return ""
         if self.words:
-            return f"{MARK} and thick border: {self.words}" if marked else "no box differs"
+            return f"{MARK} and thick border: {self.words}" if marked else "every box is on the other side too"
         what = ", ".join(self.kinds) or "node that your function chose"
         return (
             f"{MARK} and thick border: {what}" if marked else f"{MARK} nothing to highlight: no {what} in this picture"
