@@ -3,6 +3,7 @@
 # No `from __future__ import annotations`: the models here are traced.
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -488,3 +489,113 @@ def _listed(pairs: list[tuple[Any, ...]]) -> str:
         return f"{value:.3g}" if isinstance(value, float) else str(value)[:30]
 
     return "; ".join(" and ".join(one(value) for value in pair) for pair in pairs[:5]) or "no pairs"
+
+
+# --- 06.5 ------------------------------------------------------------------------------------------------------------
+
+# Source, what it holds, and where to look when the numbers are wrong.
+ROUNDS: tuple[tuple[str, str, str], ...] = (
+    (
+        "no loop",
+        """
+def f(x):
+    return x.sin().sin() + 1
+""",
+        "the plain case: each node runs once",
+    ),
+    (
+        "a loop",
+        """
+def f(x):
+    x = x.sin()
+    for i in range(5):
+        x = x.sin() * 2
+    return x
+""",
+        "the first operand of a `prim::Loop`: the number of rounds, for everything in its block",
+    ),
+    (
+        "two loops, one after the other",
+        """
+def f(x):
+    for i in range(2):
+        x = x.sin()
+    for i in range(7):
+        x = x.sin()
+    return x.cos()
+""",
+        "what you multiply with after a loop: its rounds are over",
+    ),
+    (
+        "a loop in a loop",
+        """
+def f(x):
+    for i in range(3):
+        x = x.sin()
+        for j in range(5):
+            x = x.cos()
+        x = x.exp()
+    return x
+""",
+        "the inner loop: it runs all its rounds in each round of the outer one",
+    ),
+    (
+        "loops three deep, and two side by side",
+        """
+def f(x):
+    for i in range(2):
+        for j in range(3):
+            x = x.sin()
+            for k in range(4):
+                x = x.cos()
+        for j in range(6):
+            x = x.exp()
+    return x
+""",
+        "loops at every depth: a function that handles two levels has to handle any number",
+    ),
+)
+
+
+@check_for("06.5")
+def how_often_it_runs(answer: Any) -> None:
+    """A function graph → aten kind → how often it runs in one call."""
+    for what, source, look_at in ROUNDS:
+        graph = torch.jit.CompilationUnit(source).f.graph
+        expected = dict(_runs(graph, 1))
+        given = answer(graph)
+        if given is None:
+            raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
+        if not isinstance(given, dict):
+            raise NotYet(
+                "What your function returns is no dict.",
+                seen={"yours": f"{type(given).__name__} {given!r}"[:100]},
+                look_at="the task: kind → how often it runs",
+            )
+        others = [kind for kind in given if not str(kind).startswith("aten::")]
+        if others:
+            raise NotYet(
+                "Your dict holds more than the `aten` operators.",
+                seen={"yours": ", ".join(map(str, others))},
+                look_at="the namespace of a kind: what belongs to the language is `prim`",
+            )
+        if dict(given) != expected:
+            raise NotYet(
+                f"The numbers are wrong for a graph with {what}.",
+                seen={"source": source.strip(), "expected": _times(expected), "yours": _times(given)},
+                look_at=look_at,
+            )
+
+
+def _runs(block: Any, times: int) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for node in block.nodes():
+        if node.kind().startswith("aten::"):
+            counts[node.kind()] += times
+        for inner in node.blocks():
+            counts += _runs(inner, times * next(node.inputs()).toIValue())
+    return counts
+
+
+def _times(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{kind} {number}" for kind, number in sorted(numbers.items())) or "none"
