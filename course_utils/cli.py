@@ -1,4 +1,5 @@
-"""The ``course`` command: check the environment, open JupyterLab, see progress, get a hint, start again, update."""
+"""The ``course`` command: check the environment, open JupyterLab, see progress, get a hint, start again, look inside a
+model file, update."""
 
 from __future__ import annotations
 
@@ -113,6 +114,24 @@ def reset(lesson: Annotated[str, typer.Argument(help="such as 01")]) -> None:
         f"exercises for lesson {lesson} are as new; "
         + (f"your version: {kept}" if kept else "nothing was changed in them")
     )
+
+
+@app.command()
+def inspect(
+    file: Annotated[str, typer.Argument(help="a model file, such as model.pt")],
+    code: Annotated[str | None, typer.Option(help="print the code of this method, such as forward")] = None,
+) -> None:
+    """Look inside a model file without loading it and without running any of it. Exit code 1 if something is wrong."""
+    from course_utils import archive
+
+    try:
+        report = archive.inspect(file)
+        typer.echo(report.method(code).source if code else report.text())
+    except KeyError as error:
+        _stop(str(error.args[0]))
+    except archive.ArchiveError as error:
+        _stop(str(error))
+    raise typer.Exit(0 if report.ok else 1)
 
 
 @app.command()

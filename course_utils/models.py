@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -87,3 +90,15 @@ def randomise_statistics(model: nn.Module, seed: int = 0) -> nn.Module:
             layer.running_mean.normal_(0.0, 0.2, generator=generator)
             layer.running_var.uniform_(0.5, 1.5, generator=generator)
     return model
+
+
+def third_party_archive() -> Path | None:
+    """A TorchScript archive that others made and ship: the voice detector of silero-vad. None where it is missing.
+
+    The package is found and not imported. MIT licence; ``pip install silero-vad`` brings it.
+    """
+    spec = importlib.util.find_spec("silero_vad")
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / "data" / "silero_vad.jit"
+    return path if path.is_file() else None
