@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import pickletools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -197,8 +196,9 @@ def _torchscript(container: Container, names: list[str], warnings: list[str], co
     ]
     unknown = sorted(made - set(by_class) - {x for x in made if x.startswith("__torch__.torch.classes.")})
     warnings += [f"the code of {x} is not in the archive; torch.jit.load will refuse it" for x in unknown[:8]]
-    foreign = _calls(data, torchscript=True)
-    warnings += [f"data.pkl names {x}, which torch.jit.save never writes; do not load it" for x in sorted(foreign)]
+    for part, described in (("data.pkl", data), ("constants.pkl", constants)):
+        foreign = sorted(_calls(described, torchscript=True))
+        warnings += [f"{part} names {x}, which torch.jit.save never writes; do not load it" for x in foreign[:8]]
     extras, kept = _extras(container, names)
     return ArchiveReport(
         kind="TorchScript function" if root.endswith(".PlaceholderModule") else "TorchScript module",
@@ -316,7 +316,7 @@ def _disclosed(container: Container, names: list[str]) -> tuple[str, ...]:
         if not name.endswith(".debug_pkl"):
             continue
         try:
-            for _, argument, _ in pickletools.genops(container.read(name)):
+            for _, argument in pickles.opcodes(container.read(name)):
                 steps += 1
                 if steps > OPCODES:
                     return tuple(found)

@@ -8,6 +8,7 @@ choice exists. Opcodes: the documentation of ``pickletools``.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -28,10 +29,14 @@ class Name:
 
 @dataclass(eq=False)
 class Call:
-    """``function(*arguments)``, which an unpickler would call. ``function`` is a :class:`Name` in honest files."""
+    """``function(*arguments)``, which an unpickler would call, and the state that it would give to what comes back.
+
+    ``function`` is a :class:`Name` in honest files.
+    """
 
     function: Any
     arguments: Any
+    state: Any = None
 
 
 @dataclass(eq=False)
@@ -85,20 +90,28 @@ def describe(data: bytes | BinaryIO, name: str = "pickle") -> Any:
     """
     machine = _Machine()
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        for count, (opcode, argument) in enumerate(opcodes(data)):
             if count > OPCODES:
                 raise ArchiveError(
                     f"{name} has more than {OPCODES:,} steps, which no model needs; do not load the file"
                 )
-            if opcode.name == "STOP":
+            if opcode == "STOP":
                 return machine.stack.pop()
-            machine.step(opcode.name, argument)
+            machine.step(opcode, argument)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, AssertionError) as error:
         if isinstance(error, ArchiveError):
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
         raise ArchiveError(f"{name} is damaged or no pickle ({reason}); get the file again") from None
     raise ArchiveError(f"{name} ends before its end mark; get the file again")
+
+
+def opcodes(data: bytes | BinaryIO) -> Iterator[tuple[str, Any]]:
+    """Name and argument of each step. Raises what ``pickletools`` raises: ``ValueError`` and its like."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of an odd escape in a damaged text
+        for opcode, argument, _ in pickletools.genops(data):
+            yield opcode.name, argument
 
 
 class _Machine:
@@ -242,10 +255,9 @@ class _Machine:
 
     def _build(self, _: Any) -> None:
         state, target = self._pop(), self._top()
-        if isinstance(target, Instance):
-            target.state = state
-        else:  # __setstate__ of what a call gave
-            self.stack[-1] = Instance(target, (), state)
+        if not isinstance(target, (Instance, Call)):
+            raise ValueError("a state for what is no object")
+        target.state = state
 
     def _binpersid(self, _: Any) -> None:
         self.stack.append(Persistent(self._pop()))
@@ -297,7 +309,7 @@ def children(value: Any) -> list[Any]:
     if isinstance(value, Pairs):
         return [x for pair in value.pairs for x in pair]
     if isinstance(value, Call):
-        return [value.function, value.arguments]
+        return [value.function, value.arguments, value.state]
     if isinstance(value, Instance):
         return [value.kind, value.arguments, value.state]
     if isinstance(value, Persistent):

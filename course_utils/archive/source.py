@@ -23,7 +23,7 @@ OUTSIDE = {
 }
 BUILT_IN = {"aten", "prim", "quantized", "torch"}
 
-_TOKEN = re.compile(r"""#[^\n]*|\\\n|(?P<text>'''.*?'''|\"\"\".*?\"\"\"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
+_TOKEN = re.compile(r"""\#[^\n]*|\\\n|(?P<text>'''.*?'''|\"\"\".*?\"\"\"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
     |(?P<name>[^\W\d]\w*)|\s+|(?P<other>.)""", re.VERBOSE | re.DOTALL)  # fmt: skip
 _WORTH_READING = re.compile(r"save|_file|ops|print|getattr|rpc_|manual_seed|set_grad")
 _CLASS = re.compile(r"^(?:class)\s+(?P<name>\w+)\s*(?P<base>\([^)]*\))?\s*:")
@@ -166,7 +166,7 @@ def effects(methods: list[Method], texts: dict[str, str], made: set[str]) -> lis
 
 def _outside(text: str) -> Iterator[str]:
     """What this source reaches outside, a few words each."""
-    if not _WORTH_READING.search(text):
+    if not _WORTH_READING.search(text):  # most code has none of it, and this is quick
         return
     words = list(_words(text))
     for at, (kind, word) in enumerate(words):
