@@ -178,6 +178,8 @@ class Container:
                         return "it unpacks to more bytes than it claims"
                     if into is not None:
                         into.append(piece)
+        except zlib.error:
+            return "its compressed bytes are damaged"
         except ZIP_ERRORS as error:
             return "its bytes do not fit its checksum" if "CRC" in str(error) else "it cannot be read: " + _said(error)
         return "" if read == info.file_size else "it has fewer bytes than it claims"

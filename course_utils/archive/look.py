@@ -199,6 +199,12 @@ def _torchscript(container: Container, names: list[str], warnings: list[str], co
     for part, described in (("data.pkl", data), ("constants.pkl", constants)):
         foreign = sorted(_calls(described, torchscript=True))
         warnings += [f"{part} names {x}, which torch.jit.save never writes; do not load it" for x in foreign[:8]]
+    lost = sum(x.source.count("ops.prim.ConstantMKLDNNTensor()") for x in methods)
+    if lost:
+        warnings.append(
+            f"{lost} of its constants were not written, as happens after optimize_for_inference, and it cannot be "
+            "loaded; save the frozen model"
+        )
     extras, kept = _extras(container, names)
     return ArchiveReport(
         kind="TorchScript function" if root.endswith(".PlaceholderModule") else "TorchScript module",

@@ -19,13 +19,12 @@ OUTSIDE = {
     "rpc_sync": "calls another process",
     "rpc_remote": "calls another process",
     "manual_seed": "sets the random seed of the process",
-    "set_grad_enabled": "switches gradients for the process",
 }
 BUILT_IN = {"aten", "prim", "quantized", "torch"}
 
 _TOKEN = re.compile(r"""\#[^\n]*|\\\n|(?P<text>'''.*?'''|\"\"\".*?\"\"\"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
     |(?P<name>[^\W\d]\w*)|\s+|(?P<other>.)""", re.VERBOSE | re.DOTALL)  # fmt: skip
-_WORTH_READING = re.compile(r"save|_file|ops|print|getattr|rpc_|manual_seed|set_grad")
+_WORTH_READING = re.compile(r"save|_file|ops|print|getattr|rpc_|manual_seed")
 _CLASS = re.compile(r"^(?:class)\s+(?P<name>\w+)\s*(?P<base>\([^)]*\))?\s*:")
 _DEF = re.compile(r"^(?P<indent>\s*)def\s+(?P<name>\w+)\s*\(")
 _FIELD = re.compile(r"^\s+(?P<name>\w+)\s*:\s*(?P<type>[^=]+?)\s*(?:=\s*(?P<value>.+))?$")
