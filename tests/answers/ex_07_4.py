@@ -1,0 +1,129 @@
+"""Answers to 07.4: one convolution in place of a convolution and a batch normalisation."""
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from tests.answers import right, wrong
+
+
+def written(*, eps=True, root=True, shift=True, affine=True, biasless=True, dim=0, copied=True):
+    """An answer in which each part of the formula can be wrong alone."""
+
+    def fold(conv, norm):
+        folded = copy.deepcopy(conv) if copied else conv
+        with torch.no_grad():
+            variance = norm.running_var + (norm.eps if eps else 1e-5)
+            scale = 1 / (variance.sqrt() if root else variance)
+            gamma = torch.ones_like(scale) if norm.weight is None and affine else norm.weight
+            beta = torch.zeros_like(scale) if norm.bias is None and affine else norm.bias
+            scale = scale * gamma
+            shape = [1] * conv.weight.dim()
+            shape[dim] = -1
+            folded.weight.copy_(conv.weight * scale.reshape(shape))
+            if conv.bias is not None or biasless:
+                bias = 0 if conv.bias is None else conv.bias
+                folded.bias = nn.Parameter((bias - norm.running_mean if shift else bias) * scale + beta)
+        return folded
+
+    return fold
+
+
+@wrong("For a large eps")
+def eps_by_heart():
+    return written(eps=False)
+
+
+@wrong("For a 2d convolution with a bias")
+def variance_without_root():
+    return written(root=False)
+
+
+@wrong("For a 2d convolution with a bias")
+def mean_forgotten():
+    return written(shift=False)
+
+
+@wrong("For a convolution without a bias")
+def no_bias_stays_no_bias():
+    return written(biasless=False)
+
+
+@wrong("unsupported operand", status="your code raised")
+def affine_taken_for_granted():
+    return written(affine=False)
+
+
+@wrong("changes the layers that it was given")
+def in_place():
+    return written(copied=False)
+
+
+@wrong("must match", status="your code raised")
+def scale_along_the_input_channels():
+    return written(dim=1)
+
+
+@wrong("not one convolution of the same kind")
+def both_in_a_row():
+    return lambda conv, norm: nn.Sequential(conv, norm)
+
+
+@wrong("not one convolution of the same kind")
+def always_two_dimensions():
+    def fold(conv, norm):
+        folded = nn.Conv2d(
+            conv.in_channels, conv.out_channels, conv.kernel_size[:1] * 2, conv.stride[:1] * 2,
+            padding=conv.padding[:1] * 2, dilation=conv.dilation[:1] * 2, groups=conv.groups,
+            padding_mode=conv.padding_mode, dtype=conv.weight.dtype,
+        ).eval()  # fmt: skip
+        if conv.weight.dim() == 4:
+            folded.load_state_dict(written()(conv, norm).state_dict())
+        return folded
+
+    return fold
+
+
+@wrong("For groups, stride and dilation")
+def options_forgotten():
+    def fold(conv, norm):
+        made = written()(conv, norm)
+        made.stride = (1,) * len(made.stride)
+        return made
+
+    return fold
+
+
+@right
+def from_torch():
+    return fuse_conv_bn_eval
+
+
+@right
+def by_asking_the_layers():
+    """No formula: the normalisation of 0 and of 1 tells its scale and its shift."""
+
+    def fold(conv, norm):
+        folded = copy.deepcopy(conv)
+        ones = [1] * (conv.weight.dim() - 2)
+        with torch.no_grad():
+            zero = torch.zeros(1, conv.out_channels, *ones, dtype=conv.weight.dtype)
+            shift = norm(zero).flatten()
+            scale = norm(zero + 1).flatten() - shift
+            folded.weight = nn.Parameter(conv.weight * scale.reshape(-1, 1, *ones))
+            bias = shift if conv.bias is None else shift + conv.bias * scale
+        folded.bias = nn.Parameter(bias)
+        return folded
+
+    return fold
+
+
+@right
+def in_double_precision():
+    def fold(conv, norm):
+        folded = written()(copy.deepcopy(conv).double(), copy.deepcopy(norm).double())
+        return folded.to(conv.weight.dtype)
+
+    return fold
