@@ -40,7 +40,7 @@ def result_thrown_away():
     return freeze_keeping
 
 
-@wrong("it still has parameters")
+@wrong("they are not folded")
 def keeps_all_submodules():
     def freeze_keeping(model, names):
         scripted = torch.jit.script(model).eval()
