@@ -44,7 +44,7 @@ NAMESPACE_HOST = "www.w3.org"  # in the SVG that a cell writes; it names a forma
 
 # Lower floors first. A module imports from its own floor and from those below.
 FLOORS = (
-    ("manifest", "guard", "parity", "timing", "ir", "archive", "models", "probe", "recommend"),
+    ("manifest", "guard", "parity", "timing", "ir", "archive", "models", "probe", "recommend", "bisection"),
     ("checks", "progress"),
     ("exercises",),
     ("doctor", "learner_files", "cli", "authoring", "__main__"),

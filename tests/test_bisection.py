@@ -1,0 +1,436 @@
+"""The bisection finds what was planted, all of it and nothing else, and leaves the model as it was."""
+
+# No `from __future__ import annotations`: the models here are scripted.
+
+import copy
+import random
+import warnings
+
+import pytest
+import torch
+import torchvision.models as zoo
+from torch import Tensor, nn
+
+from course_utils import bisection
+from course_utils.bisection import bisect_difference, bisect_script, fresh_types
+from course_utils.parity import Case
+
+X = torch.tensor([[0.5, -1.0, 2.0, 1.5], [1.0, 0.25, -0.5, 3.0]])
+
+
+class Sorted(nn.Module):
+    def forward(self, x):
+        return torch.stack(sorted(x, key=lambda row: float(row.sum())))  # does not compile
+
+
+class Formatted(nn.Module):
+    def forward(self, x):
+        name = f"{1.5:.1f}"  # does not compile
+        return x * len(name)
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, [f"{1.5:.1f}"]
+
+
+class AnnotatedPair(nn.Module):
+    def forward(self, x) -> tuple[Tensor, list[str]]:
+        return x, [f"{1.5:.1f}"]
+
+
+class TakesPair(nn.Module):
+    """Fine itself: what it does with the pair is right, and a Tensor in its place would be an error."""
+
+    def __init__(self, pair):
+        super().__init__()
+        self.pair = pair
+
+    def forward(self, x):
+        out, names = self.pair(x)
+        return out * len(names)
+
+
+class OwnError(TakesPair):
+    def forward(self, x):
+        out, names = self.pair(x)
+        return out + max([1, 2], key=abs)
+
+
+class OwnTypeError(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.part = Sorted()
+
+    def forward(self, x):
+        return self.part(x) + "one"
+
+
+class Gate(nn.Module):
+    def forward(self, x):
+        return x * 2 if bool(x.sum() > 0) else x * 3
+
+
+class UsesMethod(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.part = WithMethod()
+
+    def forward(self, x):
+        return self.part.doubled(x) + self.part(x)
+
+
+class WithMethod(Sorted):
+    def doubled(self, x):
+        return x * 2
+
+
+def net(*parts):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.ReLU(), *parts), nn.Tanh())
+
+
+# --- torchvision, planted and clean ----------------------------------------------------------------------------------
+
+QUICK = ("resnet18", "squeezenet1_1", "alexnet", "vgg_bn", "densenet")  # in these things are planted
+MAKERS = {
+    "resnet18": zoo.resnet18,
+    "squeezenet1_1": zoo.squeezenet1_1,
+    "alexnet": zoo.alexnet,
+    "vgg_bn": lambda **_: zoo.VGG(zoo.vgg.make_layers([8, "M", 8, "M"], batch_norm=True), init_weights=False),
+    "densenet": lambda **_: zoo.DenseNet(8, (2, 2), 8, num_classes=10),
+    "shufflenet": zoo.shufflenet_v2_x0_5,
+    "mnasnet": zoo.mnasnet0_5,
+    "googlenet": lambda **options: zoo.googlenet(init_weights=False, aux_logits=False, **options),
+    "mobilenet_v2": zoo.mobilenet_v2,
+    "segmentation": lambda **_: zoo.segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None),
+}
+MODELS = {}
+
+
+def model_of(name):
+    if name not in MODELS:
+        MODELS[name] = MAKERS[name](weights=None).eval()
+    return MODELS[name]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_nothing_is_found_in_a_model_that_compiles(name):
+    report = bisect_script(model_of(name))
+    assert report.ok and report.names == [] and "compiles" in str(report)
+
+
+def planted(model, name, part):
+    """A shallow copy of the model with `part` at `name`; the model stays clean."""
+    model = copy.copy(model)
+    at = model
+    *path, last = name.split(".")
+    at.__dict__["_modules"] = dict(at._modules)
+    for step in path:
+        at._modules[step] = copy.copy(at._modules[step])
+        at = at._modules[step]
+        at.__dict__["_modules"] = dict(at._modules)
+    at._modules[last] = part
+    return model
+
+
+def leaves(model):
+    return [name for name, module in model.named_modules() if name and not any(module.children())]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_planted_part_is_found_at_any_depth(seed):
+    draw = random.Random(seed)
+    name = QUICK[seed % len(QUICK)]
+    where = draw.choice(leaves(model_of(name)))
+    report = bisect_script(planted(model_of(name), where, draw.choice([Sorted, Formatted])()))
+    assert report.names == [where]
+    assert report.unclear == ()
+    assert report.failures[0].place.file == "test_bisection.py"
+    assert report.failures[0].place.text.endswith(("# does not compile", '.1f}"', "sum())))"))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_planted_parts_are_found(seed):
+    draw = random.Random(100 + seed)
+    model = model_of("resnet18")
+    names = draw.sample(leaves(model), 3)
+    for name in names:
+        model = planted(model, name, draw.choice([Sorted, Formatted])())
+    report = bisect_script(model)
+    assert sorted(report.names) == sorted(names)
+    assert "with them set aside, all the rest does" in str(report)
+
+
+# --- what stands above a find ----------------------------------------------------------------------------------------
+
+
+def test_the_model_itself_is_found():
+    report = bisect_script(Sorted())
+    assert report.names == [""] and "itself does not compile" in str(report)
+
+
+def test_an_error_above_a_failing_part_is_found_too():
+    report = bisect_script(net(OwnError(AnnotatedPair())))
+    assert report.names == ["1.1.pair", "1.1"]
+    lines = {failure.kind: failure.place.text for failure in report.failures}
+    assert lines["OwnError"] == "return out + max([1, 2], key=abs)"
+
+
+def test_an_error_of_types_above_a_failing_part_needs_an_example():
+    assert bisect_script(net(OwnTypeError())).unclear == ("1.1",)
+    report = bisect_script(net(OwnTypeError()), X)
+    assert report.unclear == () and report.names == ["1.1.part", "1.1"]
+
+
+def test_what_a_failing_part_returns_comes_from_its_annotation_or_from_the_example():
+    assert bisect_script(net(TakesPair(AnnotatedPair()))).names == ["1.1.pair"]
+    assert bisect_script(net(TakesPair(Pair())), X).names == ["1.1.pair"]
+    unknown = bisect_script(net(TakesPair(Pair())))
+    assert unknown.names == ["1.1.pair"] and unknown.unclear == ("1.1",)
+    assert "repair and ask again" in str(unknown)
+
+
+def test_a_method_of_a_part_that_was_set_aside_is_no_find():
+    report = bisect_script(net(UsesMethod()), X)
+    assert report.names == ["1.1.part"] and report.unclear == ("1.1",)
+
+
+def test_containers_are_looked_through():
+    class Lists(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.many = nn.ModuleList([nn.ReLU(), Sorted(), nn.Sequential(nn.ReLU(), Formatted())])
+            self.named = nn.ModuleDict({"a": Formatted(), "b": nn.ReLU()})
+
+        def forward(self, x):
+            for part in self.many:
+                x = part(x)
+            for part in self.named.values():
+                x = part(x)
+            return x
+
+    assert set(bisect_script(Lists()).names) == {"many.1", "many.2.1", "named.a"}
+
+
+def test_one_object_in_two_places_is_one_failure_with_two_names():
+    part = Sorted()
+    (failure,) = bisect_script(nn.Sequential(part, nn.ReLU(), part)).failures
+    assert failure.names == ("0", "2")
+
+
+def test_one_class_in_two_places_is_one_failure_with_two_names():
+    (failure,) = bisect_script(nn.Sequential(Sorted(), nn.ReLU(), Sorted())).failures
+    assert failure.names == ("0", "2")
+
+
+def test_parts_that_are_compiled_already_are_left_alone():
+    assert bisect_script(nn.Sequential(torch.jit.script(nn.ReLU()), Sorted())).names == ["1"]
+
+
+def test_a_decorated_forward_can_be_set_aside():
+    class Decorated(nn.Module):
+        @torch.no_grad()
+        def forward(self, x):
+            return torch.stack(sorted(x, key=len))
+
+    assert bisect_script(nn.Sequential(nn.ReLU(), Decorated()), X).names == ["1"]
+
+
+def test_an_error_without_a_line_names_the_class():
+    class Hooked(nn.Module):
+        def forward(self, x):
+            return x
+
+    part = Hooked()
+    part.register_forward_hook(lambda module, args, out: None)
+    (failure,) = bisect_script(nn.Sequential(nn.ReLU(), part)).failures
+    assert failure.names == ("1",) and failure.place.text.startswith("class Hooked")
+
+
+def test_asked_twice_it_says_the_same_and_the_model_is_as_it_was():
+    model = net(Sorted(), Formatted())
+    before = copy.deepcopy(model.state_dict())
+    modules = dict(model.named_modules())
+    first, second = bisect_script(model, X), bisect_script(model, X)
+    assert str(first) == str(second)
+    assert dict(model.named_modules()) == modules
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_after_a_plain_failure_the_reason_is_still_the_first_one():
+    model = nn.Sequential(Formatted())
+    for _ in range(2):
+        with pytest.raises(Exception, match="JoinedStr|redefine"):
+            torch.jit.script(model)
+    assert "JoinedStr" in bisect_script(model).failures[0].reason
+
+
+def test_fresh_types_are_put_back():
+    from torch.jit import _recursive
+
+    store = _recursive.concrete_type_store
+    with pytest.raises(ValueError, match="from inside"), fresh_types():
+        raise ValueError("from inside")
+    assert _recursive.concrete_type_store is store
+
+
+def test_no_folder_of_this_machine_is_shown():
+    report = bisect_script(net(Sorted()))
+    assert "/" not in str(report) and "tests" not in report._repr_html_()
+
+
+def test_file_names_are_short_on_every_system():
+    assert bisection._file("/" + "home/a/model.py") == "model.py"
+    assert bisection._file("C:\\" + "Users\\a\\model.py") == "model.py"
+    assert bisection._file("/" + "tmp/ipykernel_17/123.py") == "a cell"
+
+
+def test_the_table_escapes_what_it_shows():
+    html = bisect_script(nn.Sequential(Sorted(), Formatted()))._repr_html_()
+    assert html.count("<tr>") == 3 and "&quot;" in html
+
+
+def test_a_function_is_refused_in_words():
+    with pytest.raises(TypeError, match="takes a module"):
+        bisect_script(lambda x: x)
+
+
+# --- what differs ----------------------------------------------------------------------------------------------------
+
+
+def trace(model, x):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.trace(model, x, check_trace=False)
+
+
+@pytest.mark.parametrize("convert", [lambda m, x: torch.jit.script(m), trace], ids=["script", "trace"])
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1"])
+def test_equal_conversions_do_not_differ(name, convert):
+    model, x = model_of(name), torch.rand(2, 3, 64, 64)
+    report = bisect_difference(model, convert(model, x), [x, x[:1]])
+    assert report.ok and report.compared > 50 and "No difference" in str(report)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_baked_branch_is_found_at_any_depth(seed):
+    model = model_of("resnet18")
+    where = random.Random(seed).choice([n for n in leaves(model) if n.startswith("layer") and "relu" not in n])
+    part = nn.Sequential(copy.deepcopy(model.get_submodule(where)), Mean())
+    model = planted(model, where, part)
+    torch.manual_seed(seed)
+    x = torch.rand(2, 3, 32, 32)
+    traced = trace(model, x)
+    assert bisect_difference(model, traced, x).ok
+    Mean.shift = 1.0
+    try:
+        report = bisect_difference(model, traced, [x, x * 0])
+    finally:
+        Mean.shift = 0.0
+    assert report.name == f"{where}.1" and report.kind == "Mean"
+
+
+class Mean(nn.Module):
+    """Its trace holds what `shift` was."""
+
+    shift = 0.0
+
+    def forward(self, x):
+        return x + self.shift
+
+
+def test_other_weights_are_found():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 4), nn.Tanh())).eval()
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other[1][0].weight[0, 0] += 1
+    report = bisect_difference(model, torch.jit.script(other), X)
+    assert report.name == "1.0" and "is the first to differ" in str(report) and "eager" in report._repr_html_()
+
+
+def test_a_wrong_trace_is_found_on_the_input_that_shows_it():
+    model = nn.Sequential(nn.Linear(4, 4), Gate()).eval()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.eye(4))
+        model[0].bias.zero_()
+    traced = trace(model, X)
+    assert bisect_difference(model, traced, X).ok
+    assert bisect_difference(model, traced, [X, -X]).name == "1"
+
+
+def test_a_second_call_of_one_module_is_compared_with_its_own_trace():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate = Gate()
+
+        def forward(self, x):
+            return self.gate(x) + self.gate(-x)
+
+    model = Twice().eval()
+    assert bisect_difference(model, trace(model, X), X).ok
+    assert bisect_difference(model, trace(model, X), -X).name == "gate"
+
+
+def test_in_place_operators_are_compared_with_what_they_were_given():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True), nn.Linear(4, 4), nn.ReLU(inplace=True)).eval()
+    assert bisect_difference(model, torch.jit.script(model), X).ok
+
+
+def test_the_whole_is_named_where_its_parts_are_equal():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x):
+            out = self.linear(x)
+            return out * 2 if x.shape[0] > 1 else out
+
+    model = Own().eval()
+    report = bisect_difference(model, trace(model, X), X[:1])
+    assert report.name == "" and "itself differs" in str(report)
+
+
+def test_frozen_modules_have_only_the_whole():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU()).eval()
+    frozen = torch.jit.freeze(torch.jit.script(model))
+    report = bisect_difference(model, frozen, X)
+    assert report.ok and report.compared == 1 and dict(report.left_out).keys() == {"0", "1"}
+
+
+def test_randomness_of_eager_is_no_difference():
+    model = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 4)).train()
+    report = bisect_difference(model, torch.jit.script(model), torch.ones(64, 4))
+    assert report.name != "0"
+    assert any("each time" in why for _, why in report.left_out)
+
+
+def test_keyword_arguments_and_a_second_conversion():
+    class Keyword(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate = Gate()
+
+        def forward(self, x, scale: float = 1.0):
+            return self.gate(x) * scale
+
+    model = Keyword()
+    assert bisect_difference(model, torch.jit.script(model), Case((X,), {"scale": 2.0})).ok
+
+
+def test_an_error_of_the_conversion_is_a_difference():
+    class Shaped(nn.Module):
+        def forward(self, x):
+            return x.reshape(int(x.shape[0]), -1)
+
+    model = nn.Sequential(nn.Linear(4, 4), Shaped()).eval()
+    report = bisect_difference(model, trace(model, X), torch.ones(3, 4))
+    assert report.name == "1" and report.what == "raises"
+
+
+def test_inputs_of_another_kind_are_refused_in_words():
+    with pytest.raises(TypeError, match="wrap a single argument"):
+        bisect_difference(nn.ReLU(), torch.jit.script(nn.ReLU()), 3)
