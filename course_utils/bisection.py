@@ -225,7 +225,8 @@ class _Search:
         if own is None:
             return
         syntax = isinstance(own, torch.jit.frontend.NotSupportedError | torch.jit.frontend.UnsupportedNodeError)
-        if syntax or (known and "SetAside" not in str(own)):
+        consequence = "SetAside" in str(own) or "INTERNAL ASSERT" in str(own)
+        if syntax or (known and not consequence):
             self.found[id(module)] = ([name], module, own)
         else:
             self.unclear.append(name or type(module).__name__)
@@ -255,8 +256,13 @@ class _Search:
             forward.__code__, forward.__globals__, "forward", forward.__defaults__, forward.__closure__
         )
         plain.__kwdefaults__ = forward.__kwdefaults__
-        names = list(inspect.signature(forward).parameters)[1:]
-        plain.__annotations__ = {name: Any for name in names} | {"return": returns}
+        # The compiler knows no *args: they are left out here, and the rest is told to be Any.
+        fixed = [
+            x for x in inspect.signature(plain).parameters.values() if x.kind not in (x.VAR_POSITIONAL, x.VAR_KEYWORD)
+        ]
+        parameters = [inspect.Parameter(x.name, x.POSITIONAL_OR_KEYWORD, annotation=Any) for x in fixed]
+        plain.__annotations__ = {x.name: Any for x in fixed[1:]} | {"return": returns}
+        plain.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
         made = type("SetAside", (nn.Module,), {"forward": torch.jit.ignore(plain), "__module__": __name__})()
         simple = {k: v for k, v in vars(part).items() if isinstance(v, (bool, int, float, str))}
         made.__dict__.update(simple, _parameters=part._parameters, _buffers=part._buffers)
