@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils import ir
+from course_utils.bisection import fresh_types
 from course_utils.parity import Case, batch_sizes, check_parity
 
 Advice = Literal["trace", "script", "mix", "rewrite"]
@@ -473,24 +474,8 @@ def _place(warning: warnings.WarningMessage) -> str:
     return f"`{_cut(line, 70)}`" if line else _cut(str(warning.message), 70)
 
 
-@contextlib.contextmanager
-def _own_types() -> Iterator[None]:
-    """Compile with a private store of types: a class whose compilation failed once is never compiled anew otherwise.
-
-    The second error would be "Can't redefine method", which says nothing (checked with torch 2.15.0).
-    """
-    from torch.jit import _recursive
-
-    kept = _recursive.concrete_type_store
-    _recursive.concrete_type_store = type(kept)()
-    try:
-        yield
-    finally:
-        _recursive.concrete_type_store = kept
-
-
 def _scripted(module: Callable[..., Any]) -> Any:
-    with _own_types():
+    with fresh_types():
         return torch.jit.script(module)
 
 
