@@ -92,7 +92,7 @@ def net(*parts):
 
 # --- torchvision, planted and clean ----------------------------------------------------------------------------------
 
-QUICK = ("resnet18", "squeezenet1_1", "alexnet", "vgg_bn", "densenet")  # in these things are planted
+QUICK = ("resnet18", "squeezenet1_1", "alexnet", "vgg_bn")  # in these things are planted
 MAKERS = {
     "resnet18": zoo.resnet18,
     "squeezenet1_1": zoo.squeezenet1_1,
