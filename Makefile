@@ -14,7 +14,7 @@ INSTALL = $(PYTHON) install.py $(if $(findstring file,$(origin PYTHON)),,--this-
 AUTHORING = $(COURSE) -m course_utils.authoring
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test doctor exercises run readme lock lint bench clean
+.PHONY: help install lab test doctor exercises run readme lock lint executorch bench clean
 
 help:       ## print the verbs
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -40,11 +40,15 @@ readme: install     ## write the table of lessons in README.md from course.toml
 run: install        ## run a lesson again and store its outputs (make run LESSON=03; default: all)
 	@$(AUTHORING) run $(or $(LESSON),all)
 
-lock: install       ## write requirements.lock from pyproject.toml (ARGS=--upgrade for the newest versions)
+lock: install       ## write both locks from pyproject.toml (ARGS=--upgrade for the newest versions)
 	@$(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) pyproject.toml -o requirements.lock
+	@$(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) -c requirements.lock --group executorch -o requirements-executorch.lock
 
 lint: install       ## ruff over the package, the tests and the notebooks
 	@$(COURSE) -m ruff check $(or $(ARGS),.)
+
+executorch: install ## ExecuTorch for lesson 11, in an environment of its own inside .venv (0.5 GB)
+	@$(COURSE) -m course_utils.edge install
 
 bench: install      ## time the suite and the notebooks
 	@$(AUTHORING) bench $(ARGS)

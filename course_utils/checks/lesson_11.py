@@ -1,0 +1,341 @@
+"""What right answers to the exercises of lesson 11 must do. The checks export and call with models of their own."""
+
+# No `from __future__ import annotations`: some of the models here are scripted.
+
+import contextlib
+import copy
+import io
+import math
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.checks import NotYet, check_for, expect_parity
+from course_utils.onnx_model import OnnxModel, op_counts
+
+
+def _noise(*shape: int, seed: int) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _export_old(model: nn.Module, example: Tensor, path: Path) -> Path:
+    """Export by the TorchScript route, which takes a twentieth of the time of the other."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(model, (example,), str(path), dynamo=False)
+    return path
+
+
+def _loaded(path: Path, otherwise: str) -> OnnxModel:
+    if not path.is_file():
+        raise NotYet(otherwise, look_at="the third argument of `torch.onnx.export`")
+    return OnnxModel(path)
+
+
+class _Features(nn.Module):
+    """A classifier of rows; the name of its argument is not that of the lesson."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)
+
+
+class _TwoFaced(nn.Module):
+    """Gives other scores once exported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = nn.Linear(5, 4)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        scores = self.scores(rows)
+        return scores + 3.0 if torch.compiler.is_exporting() else scores
+
+
+@check_for("11.1")
+def any_batch(answer: Any) -> None:
+    """A function (model, example, path) → the largest difference over batches of 1, 3 and 8."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        model, two_faced = _Features().eval(), _TwoFaced().eval()
+        model.layers[1].running_mean.normal_(0.0, 0.3)
+    reference = copy.deepcopy(model).eval()
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "hidden.onnx"
+        given = answer(model, _noise(2, 6, seed=1), path)
+        file = _loaded(path, "Your function writes no file at `path`.")
+        shape = next(iter(file.inputs.values()))
+        if not isinstance(shape[0], str):
+            raise NotYet(
+                f"The file takes batches of {shape[0]} and no others.",
+                seen={"shape of the input": shape},
+                look_at="which argument of the export names the dimensions that stay free",
+            )
+        with torch.no_grad():
+            for size in (1, 2, 9):
+                expect_parity(
+                    reference,
+                    file,
+                    _noise(size, 6, seed=size),
+                    f"The file differs from the model for a batch of {size}.",
+                    look_at="what was exported: the model as it was given, and nothing around it",
+                    check_state=False,
+                )
+        _expect_number(given)
+        if not 0 <= given < 1e-3:
+            raise NotYet(
+                "The file is right, and the number that you return says otherwise.",
+                seen={"yours": given, "expected": "a small number, below 0.001"},
+                look_at="whether model and file get the same input",
+            )
+        given = answer(two_faced, _noise(2, 5, seed=2), Path(name) / "other.onnx")
+        _expect_number(given)
+        if not abs(given - 3.0) < 1e-3:
+            raise NotYet(
+                "A file that is wrong in every score: your number does not show by how much.",
+                seen={"yours": f"{given:.6g}", "expected": "3"},
+                look_at="what you compare: the answers of the file with those of the model, the largest of all",
+            )
+
+
+def _expect_number(given: Any) -> None:
+    if isinstance(given, bool) or not isinstance(given, float):
+        raise NotYet(
+            "Your function does not return a float.",
+            seen={"yours": f"an object of type {type(given).__name__}"},
+            look_at="the last line of your function; `.item()` makes a float of a tensor with one value",
+        )
+
+
+class _Steps(nn.Module):
+    """Three ways, by the sum. The far one is met by one input of the check, in the middle."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool(x.sum() > 10.0):
+            return x - 5.0
+        if bool(x.sum() < 0.0):
+            return x * 0.5
+        return x
+
+
+class _NoFar(nn.Module):
+    """As :class:`_Steps`, with one branch lost."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool(x.sum() < 0.0):
+            return x * 0.5
+        return x
+
+
+class _NearSteps(nn.Module):
+    """As :class:`_Steps`, off by a rounding."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool(x.sum() > 10.0):
+            return x - 5.0
+        if bool(x.sum() < 0.0):
+            return x * 0.5
+        return x * 1.0000002
+
+
+class _Column(nn.Module):
+    """As :class:`_Steps`, as a column: subtracted from a row it broadcasts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool(x.sum() > 10.0):
+            return (x - 5.0).reshape(-1, 1)
+        if bool(x.sum() < 0.0):
+            return (x * 0.5).reshape(-1, 1)
+        return x.reshape(-1, 1)
+
+
+class _Where(nn.Module):
+    """As :class:`_Steps`, without a branch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        low = torch.where(x.sum() < 0.0, x * 0.5, x)
+        return torch.where(x.sum() > 10.0, x - 5.0, low)
+
+
+UP = torch.tensor([1.0, 2.0, 3.0])
+SIDES = [UP, -UP, UP * 4, UP + 0.5]
+
+
+@check_for("11.2")
+def three_runtimes(answer: Any) -> None:
+    """A function (model, archive, onnx_file, inputs) → the largest difference of either runtime to eager."""
+    model = _Steps()
+    same = [torch.full((3,), 2.0), torch.full((3,), -2.0)]  # a column of equal values hides the broadcast
+    inf = math.inf
+    cases: list[tuple[str, nn.Module, nn.Module, list[Tensor], tuple[float, float]]] = [
+        ("both are right", _Steps(), _Steps(), SIDES, (0.0, 0.0)),
+        ("the archive has lost the branch for large sums", _NoFar(), _Steps(), SIDES, (5.0, 0.0)),
+        ("the file has lost the branch for large sums", _Steps(), _NoFar(), SIDES, (0.0, 5.0)),
+        ("the file takes three values and gets four", _Steps(), _Steps(), [UP, _noise(4, seed=4)], (0.0, inf)),
+        ("the archive gives a column in place of a row", _Column(), _Steps(), same, (inf, 0.0)),
+        ("the file gives a column in place of a row", _Steps(), _Column(), same, (0.0, inf)),
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        for number, (what, first, second, inputs, expected) in enumerate(cases):
+            archive = Path(name) / f"{number}.pt"
+            torch.jit.script(first).save(str(archive))
+            file = _export_old(torch.jit.script(second), UP, Path(name) / f"{number}.onnx")
+            found = answer(model, archive, file, [x.clone() for x in inputs])
+            if not isinstance(found, dict) or set(found) != {"torchscript", "onnxruntime"}:
+                raise NotYet(
+                    "Your function does not return a dict with the two keys.",
+                    seen={"yours": list(found) if isinstance(found, dict) else type(found).__name__},
+                    look_at='the task: the keys are "torchscript" and "onnxruntime"',
+                )
+            for key, wanted in zip(("torchscript", "onnxruntime"), expected, strict=True):
+                close = isinstance(found[key], (int, float)) and (
+                    found[key] == wanted or (math.isfinite(wanted) and abs(found[key] - wanted) < 1e-4)
+                )
+                if not close:
+                    raise NotYet(
+                        f"Where {what}, the number for {key} is not the one expected.",
+                        seen={"inputs": len(inputs), "yours": found[key], "expected": f"{wanted:g}"},
+                        look_at=_where_to_look(found[key], wanted),
+                    )
+
+
+def _where_to_look(found: Any, wanted: float) -> str:
+    if not isinstance(found, (int, float)):
+        return "the type of what you return for each key: a float"
+    if math.isinf(wanted):
+        return "what happens before the subtraction: do both sides have the same shape, and did this runtime answer?"
+    if found < 0:
+        return "the sign: a candidate may lie above eager or below it"
+    if wanted > found:
+        return "over how many of the inputs, and over which values of each, you take the largest"
+    return "whether both sides get the same input, and whether the numbers of the two runtimes are kept apart"
+
+
+class _Plain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class _Cond(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cond(x.max() > 2.5, lambda x: x.flip(0), lambda x: x * 3, (x,))
+
+
+class _Parent(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1
+
+
+class _Child(_Parent):
+    """Does not compile (super), and decides on a value: neither route keeps it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if bool(x[0] > 0) else x.neg()
+
+
+@check_for("11.3")
+def faithful_export(answer: Any) -> None:
+    """A function (model, example, others, path) → whether it left a file that equals the model."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        plain = _Plain().eval()
+    zoo: list[tuple[str, nn.Module, bool]] = [
+        ("a scripted module with branches", torch.jit.script(_Steps().eval()), True),
+        ("a branch of a subclass, not scripted", _Child().eval(), False),
+        ("a small network", plain, True),
+        ("a branch by torch.cond", _Cond().eval(), True),
+    ]
+    unseen = [torch.tensor([-3.0, 2.0, 2.0]), torch.tensor([0.1, 0.2, 0.3]), torch.tensor([9.0, 9.0, 9.0])]
+    with tempfile.TemporaryDirectory() as name:
+        for number, (what, model, possible) in enumerate(zoo):
+            path = Path(name) / f"{number}.onnx"
+            others = [x.clone() for x in SIDES[1:3]]
+            # A refused export writes its graph to stderr, with the paths of this machine.
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+                warnings.simplefilter("ignore")
+                given = answer(model, UP.clone(), others, path)
+            if given is not True and given is not False:
+                raise NotYet(
+                    "Your function returns neither True nor False.",
+                    seen={"yours": repr(given)[:80]},
+                    look_at="the end of your function, and of each branch in it",
+                )
+            if given and not possible:
+                kept = op_counts(path) if path.is_file() else "no file"
+                raise NotYet(
+                    f"For {what}, you say that the file is faithful, and it is not.",
+                    seen={"operators in the file": kept},
+                    look_at="on which inputs the file was compared, and what you return when it differs",
+                )
+            if possible and not given:
+                raise NotYet(
+                    f"For {what}, one of the two routes works, and you say that none does.",
+                    look_at="whether the second route is tried when the first raises",
+                )
+            if given:
+                with torch.no_grad():
+                    expect_parity(
+                        model,
+                        _loaded(path, f"For {what}, you return True, and there is no file at `path`."),
+                        [UP, *SIDES[1:3], *unseen],
+                        f"For {what}, the file differs from the model.",
+                        look_at="which route wrote the file that lies at `path` in the end",
+                        check_state=False,
+                    )
+
+
+@check_for("11.4")
+def wrong_input_found(answer: Any) -> None:
+    """A function (model, path, inputs) → the number of the first input on which the file is wrong, or None."""
+    near = torch.tensor([0.25, 0.5, 1.0])
+    ramp = torch.tensor([2.0, 2.0, 2.0])
+    cases: list[tuple[str, nn.Module, list[Tensor], int | None]] = [
+        ("a file with both branches", torch.jit.script(_Steps()), SIDES, None),
+        ("a file without an `If` that is right all the same", _Where(), SIDES, None),
+        ("a file that differs by a rounding", torch.jit.script(_NearSteps()), SIDES, None),
+        ("a file with an `If` that has lost another one", torch.jit.script(_NoFar()), SIDES, 2),
+        ("a file with no branch left", _Steps(), [near, ramp, -near], 2),
+        ("a file that takes three values and gets four", torch.jit.script(_Steps()), [UP, _noise(4, seed=5)], 1),
+        ("a file that gives a column in place of a row", torch.jit.script(_Column()), [ramp, -ramp], 0),
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        for number, (what, kind, inputs, expected) in enumerate(cases):
+            path = _export_old(kind, UP, Path(name) / f"{number}.onnx")
+            found = answer(_Steps(), path, [x.clone() for x in inputs])
+            if found is None and expected is None:
+                continue
+            if type(found) is not int or found != expected:
+                look = _LOOK[what.split()[2]]
+                if found is not None and type(found) is not int:
+                    look = "what you return: a number, counted from 0, or None"
+                raise NotYet(
+                    f"For {what}, your function finds another input.",
+                    seen={
+                        "inputs": "\n".join(f"{n}: {x.tolist()}" for n, x in enumerate(_short(inputs))),
+                        "yours": found if found is None or type(found) is int else type(found).__name__,
+                        "expected": expected,
+                    },
+                    look_at=look,
+                )
+
+
+def _short(inputs: list[Tensor]) -> list[Tensor]:
+    return [x.round(decimals=2) for x in inputs]
+
+
+_LOOK: dict[str, str] = {
+    "with": "whether you compare answers, on every input and in their order; operators are a clue and no proof",
+    "without": "whether you compare answers; a decision can be written without an `If`",
+    "that": "how you compare: shapes first, then values within a tolerance; and what a refusal counts as",
+}

@@ -1,0 +1,219 @@
+"""ExecuTorch, the runtime for phones, from an environment of its own; where that is absent, its stored result.
+
+`make executorch` lays ``.venv/executorch`` on top of the course's environment: its own packages are those of
+``requirements-executorch.lock``, and torch comes from below. The course's lock and environment stay as they are.
+
+    python -m course_utils.edge install     what `make executorch` calls
+    python -m course_utils.edge record      run the digits and write stored.json, with versions and date
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LOCK = ROOT / "requirements-executorch.lock"
+STORED = Path(__file__).with_name("stored.json")
+PROGRAM = Path(__file__).with_name("program.py")
+TOLERANCE = 1e-4
+BATCHES = (1, 2, 5, 64)
+SECONDS = 300
+
+
+class EdgeError(RuntimeError):
+    """ExecuTorch is not there, or its process failed. The text says what to do."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What ExecuTorch gave for each batch, and what the .pte file is made of."""
+
+    outputs: list[Any]
+    delegated: int
+    left: list[str]
+    kilobytes: int
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The digits in ExecuTorch. ``date`` is empty when it was run now, else the day on which it was stored.
+
+    batches: the sizes that were run. within: whether every score was within 1e-4 of eager. same_digits: on how many
+    of ``images`` both read the same digit. delegated, left, kilobytes, versions: as in :class:`Run`.
+    """
+
+    batches: list[int]
+    within: bool
+    same_digits: int
+    images: int
+    delegated: int
+    left: list[str]
+    kilobytes: int
+    versions: dict[str, str]
+    date: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Where the numbers are from, and how to make them yourself."""
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        if self.date:
+            return f"{versions}: stored on {self.date}; ExecuTorch is not installed here, `make executorch` installs it"
+        return f"{versions}: run here and now"
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        return [
+            ("batches", ", ".join(map(str, self.batches))),
+            ("scores within 1e-4 of eager", "yes" if self.within else "NO"),
+            ("same digit as eager", f"{self.same_digits} of {self.images}"),
+            ("pieces handed to XNNPACK", str(self.delegated)),
+            ("operators left to portable kernels", ", ".join(self.left) or "none"),
+            ("size of the .pte file", f"less than {50 * (self.kilobytes // 50 + 1)} kB"),
+        ]
+
+    def __repr__(self) -> str:
+        width = max(len(label) for label, _ in self.rows)
+        return "\n".join([self.origin, *(f"  {label:<{width}}  {text}" for label, text in self.rows)])
+
+    def _repr_html_(self) -> str:
+        cell = "text-align:left;padding:2px 16px 2px 0"
+        rows = "".join(
+            f'<tr><td style="{cell}">{escape(label)}</td><td style="{cell}">{escape(text)}</td></tr>'
+            for label, text in self.rows
+        )
+        return f'<div>{escape(self.origin)}</div><table style="border-collapse:collapse">{rows}</table>'
+
+
+def home() -> Path:
+    """Where ExecuTorch's environment is, or would be: inside the environment of this Python."""
+    return Path(sys.prefix) / "executorch"
+
+
+def interpreter() -> Path | None:
+    """The Python of ExecuTorch's environment; None where `make executorch` was not run to its end."""
+    python = home() / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    return python if python.exists() and (home() / "course-ready").exists() else None
+
+
+def install() -> None:
+    """Make the environment: the locked packages, and a path to the course's own packages below them.
+
+    Raises :class:`EdgeError` with the installer's last line.
+    """
+    ready = home() / "course-ready"
+    ready.unlink(missing_ok=True)
+    python = home() / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    uv = [sys.executable, "-m", "uv"]
+    for command in (
+        [*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(home())],
+        [*uv, "pip", "sync", "--python", str(python), str(LOCK)],
+    ):
+        if subprocess.run(command, check=False, cwd=ROOT).returncode:
+            raise EdgeError(
+                "the installer stopped; its own words are above. ExecuTorch has no build for every system: "
+                "where it has none, the lesson shows the stored result."
+            )
+    paths = sysconfig.get_paths(vars={"base": str(home()), "platbase": str(home())})
+    below = dict.fromkeys((sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]))
+    Path(paths["purelib"], "course.pth").write_text("\n".join(below) + "\n", encoding="utf-8")
+    ready.write_text("The last step of `make executorch` wrote this file.\n", encoding="utf-8")
+
+
+def run(exported: Any, batches: Sequence[Any], *, seconds: float = SECONDS) -> Run:
+    """Lower an exported program to a .pte file, run it with each batch, and return what came back.
+
+    exported: from ``torch.export.export``, with one input. batches: tensors for that input. Importing and lowering
+    take 10 to 30 s; a line says how far it is. Raises :class:`EdgeError` where ExecuTorch is absent or fails.
+    """
+    import torch
+
+    from course_utils.timing import _progress_line
+
+    python = interpreter()
+    if python is None:
+        raise EdgeError("ExecuTorch is not installed here; run `make executorch`, or show `stored()`.")
+    with tempfile.TemporaryDirectory() as name, _progress_line(None) as show:
+        folder = Path(name)
+        torch.export.save(exported, folder / "model.pt2")
+        torch.save(list(batches), folder / "batches.pt")
+        with (folder / "errors.txt").open("w", encoding="utf-8") as errors:
+            process = subprocess.Popen(
+                [str(python), str(PROGRAM), name],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                encoding="utf-8",
+                env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            )
+            try:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    show(f"ExecuTorch: {line.strip()} …")
+                code = process.wait(timeout=seconds)
+            finally:
+                process.kill()
+                process.wait()
+        if code:
+            words = (folder / "errors.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            last = words[-1] if words else f"exit code {code}"
+            raise EdgeError(f"ExecuTorch stopped: {last}. Run `make executorch` again, or show `stored()`.")
+        return Run(**torch.load(folder / "answers.pt", weights_only=True))
+
+
+def stored() -> Report:
+    """The result of `python -m course_utils.edge record`, with its versions and date."""
+    return Report(**json.loads(STORED.read_text(encoding="utf-8")))
+
+
+def digits(model: Any, images: Any, *, batches: Sequence[int] = BATCHES) -> Report:
+    """Run a classifier in ExecuTorch on the first images, in batches of these sizes; without ExecuTorch, `stored()`.
+
+    model: takes (batch, 1, 8, 8) images and gives (batch, 10) scores, in eval mode. Raises :class:`EdgeError` when
+    ExecuTorch is there and fails.
+    """
+    import torch
+
+    if interpreter() is None:
+        return stored()
+    chosen = [images[:size].contiguous() for size in batches]
+    # ExecuTorch plans its memory for the largest batch. With a small example it plans for less than `max` says (seen in
+    # 1.5.1: an example of 2 and max=64 give room for 15), so the example is the largest batch.
+    largest = max(*batches, 2)
+    batch = torch.export.Dim("batch", min=1, max=largest)
+    exported = torch.export.export(model, (images[:largest],), dynamic_shapes=({0: batch},))
+    found = run(exported, chosen)
+    with torch.no_grad():
+        eager = [model(x) for x in chosen]
+    facts = asdict(found)
+    outputs = facts.pop("outputs")
+    return Report(
+        batches=list(batches),
+        within=all(bool((a - b).abs().max() < TOLERANCE) for a, b in zip(eager, outputs, strict=True)),
+        same_digits=sum(int((a.argmax(1) == b.argmax(1)).sum()) for a, b in zip(eager, outputs, strict=True)),
+        images=sum(batches),
+        **facts,
+    )
+
+
+def record() -> Report:
+    """Run the digits now and write stored.json."""
+    from course_utils import models
+
+    if interpreter() is None:
+        raise EdgeError("there is nothing to record: ExecuTorch is not installed here; run `make executorch` first.")
+    found = digits(models.train_digit_net(), models.digit_images()[2])
+    today = datetime.date.today().isoformat()
+    STORED.write_text(json.dumps({**asdict(found), "date": today}, indent=1) + "\n", encoding="utf-8")
+    return found
