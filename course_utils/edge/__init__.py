@@ -16,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -37,9 +38,15 @@ class EdgeError(RuntimeError):
 
 @dataclass(frozen=True)
 class Run:
-    """What ExecuTorch gave for each batch, and what the .pte file is made of."""
+    """What ExecuTorch gave for each batch, and what the .pte file is made of.
+
+    room: the largest batch that its memory is planned for. refuses_more: whether a batch of one more raises.
+    delegated: the number of pieces handed to XNNPACK. left: the operators that run on ExecuTorch's own kernels.
+    """
 
     outputs: list[Any]
+    room: int
+    refuses_more: bool
     delegated: int
     left: list[str]
     kilobytes: int
@@ -51,13 +58,15 @@ class Report:
     """The digits in ExecuTorch. ``date`` is empty when it was run now, else the day on which it was stored.
 
     batches: the sizes that were run. within: whether every score was within 1e-4 of eager. same_digits: on how many
-    of ``images`` both read the same digit. delegated, left, kilobytes, versions: as in :class:`Run`.
+    of ``images`` both read the same digit. The others are as in :class:`Run`.
     """
 
     batches: list[int]
     within: bool
     same_digits: int
     images: int
+    room: int
+    refuses_more: bool
     delegated: int
     left: list[str]
     kilobytes: int
@@ -69,8 +78,14 @@ class Report:
         """Where the numbers are from, and how to make them yourself."""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         if self.date:
-            return f"{versions}: stored on {self.date}; ExecuTorch is not installed here, `make executorch` installs it"
+            return (
+                f"{versions}: stored on {self.date}; ExecuTorch is not installed here; to install it: make executorch"
+            )
         return f"{versions}: run here and now"
+
+    @property
+    def _more(self) -> str:
+        return "is refused" if self.refuses_more else "is taken all the same"
 
     @property
     def rows(self) -> list[tuple[str, str]]:
@@ -78,6 +93,7 @@ class Report:
             ("batches", ", ".join(map(str, self.batches))),
             ("scores within 1e-4 of eager", "yes" if self.within else "NO"),
             ("same digit as eager", f"{self.same_digits} of {self.images}"),
+            ("memory planned for batches up to", f"{self.room}; {self.room + 1} {self._more}"),
             ("pieces handed to XNNPACK", str(self.delegated)),
             ("operators left to portable kernels", ", ".join(self.left) or "none"),
             ("size of the .pte file", f"less than {50 * (self.kilobytes // 50 + 1)} kB"),
@@ -149,22 +165,23 @@ def run(exported: Any, batches: Sequence[Any], *, seconds: float = SECONDS) -> R
         torch.export.save(exported, folder / "model.pt2")
         torch.save(list(batches), folder / "batches.pt")
         with (folder / "errors.txt").open("w", encoding="utf-8") as errors:
-            process = subprocess.Popen(
-                [str(python), str(PROGRAM), name],
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                encoding="utf-8",
-                env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-            )
-            try:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    show(f"ExecuTorch: {line.strip()} …")
-                code = process.wait(timeout=seconds)
-            finally:
-                process.kill()
-                process.wait()
+            command = [str(python), str(PROGRAM), name]
+            environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+            with subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8", env=environment
+            ) as process:
+                alarm = threading.Timer(seconds, process.kill)
+                alarm.start()
+                try:
+                    assert process.stdout is not None
+                    for line in process.stdout:
+                        show(f"ExecuTorch: {line.strip()} …")
+                    code = process.wait()
+                except BaseException:
+                    process.kill()
+                    raise
+                finally:
+                    alarm.cancel()
         if code:
             words = (folder / "errors.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
             last = words[-1] if words else f"exit code {code}"

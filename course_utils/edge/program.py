@@ -1,7 +1,7 @@
 """The part that needs ExecuTorch. It runs in ExecuTorch's own environment: ``python program.py model.pt2 batches.pt``.
 
 ``model.pt2`` is an exported program, ``batches.pt`` a list of input tensors. Beside them it writes ``model.pte`` and
-``answers.pt`` (a dict: outputs, delegated, left, kilobytes, versions). One line a stage goes to the standard output.
+``answers.pt`` (a dict: the fields of ``course_utils.edge.Run``). One line a stage goes to the standard output.
 """
 
 from __future__ import annotations
@@ -30,6 +30,22 @@ def execute(path: Path, batches: list[Any]) -> list[Any]:
     return [method.execute([batch])[0].clone() for batch in batches]
 
 
+def room(path: Path) -> int:
+    """The largest batch that the memory of a .pte file is planned for."""
+    from executorch.runtime import Runtime
+
+    return int(Runtime.get().load_program(path).load_method("forward").metadata.input_tensor_meta(0).sizes()[0])
+
+
+def refuses(path: Path, batch: Any) -> bool:
+    """Whether the runtime raises for this batch."""
+    try:
+        execute(path, [batch])
+    except RuntimeError:
+        return True
+    return False
+
+
 def operators(lowered: Any) -> tuple[int, list[str]]:
     """The number of pieces handed to XNNPACK, and the names of the operators left to the portable kernels."""
     calls = [node.target for node in lowered.exported_program().graph.nodes if node.op == "call_function"]
@@ -47,8 +63,14 @@ def main(folder: Path) -> None:
     lowered = lower(torch.export.load(folder / "model.pt2"), folder / "model.pte")
     print("running the .pte file", flush=True)
     delegated, left = operators(lowered)
+    batches = torch.load(folder / "batches.pt", weights_only=True)
+    largest = room(folder / "model.pte")
     answers = {
-        "outputs": execute(folder / "model.pte", torch.load(folder / "batches.pt", weights_only=True)),
+        "outputs": execute(folder / "model.pte", batches),
+        "room": largest,
+        "refuses_more": refuses(
+            folder / "model.pte", batches[0][:1].repeat(largest + 1, *[1] * (batches[0].dim() - 1))
+        ),
         "delegated": delegated,
         "left": left,
         "kilobytes": round((folder / "model.pte").stat().st_size / 1000),

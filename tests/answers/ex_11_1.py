@@ -26,6 +26,7 @@ def exporter_loaded():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(torch.nn.Linear(1, 1).eval(), (torch.rand(2, 1),), verbose=False)
+        torch.cond(torch.tensor(True), lambda x: x + 1, lambda x: x - 1, (torch.ones(1),))
 
 
 def written(model, example, path, **options):
