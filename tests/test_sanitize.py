@@ -51,6 +51,11 @@ STORED = [
     ("<object object at 0x7f00aa00bb00>", "<object object at 0xADDR>"),
 ]  # fmt: skip
 COMPARED = [
+    ("executorch 1.5.1: run here and now", "executorch 1.5.1: ORIGIN"),
+    (
+        "stored on 2026-11-23; ExecuTorch is not installed here; to install it: make executorch",
+        "ORIGIN",
+    ),
     ("__torch__.___torch_mangle_12.Net", "__torch__.Net"),
     ("def ___torch_mangle_3(", "def ___torch_mangle_N("),
     ("Python 3.11.7 (main)", "Python 3.X (main)"),
