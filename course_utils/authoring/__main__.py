@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import os
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,6 +42,26 @@ def run(lesson: Annotated[str, typer.Argument(help="such as 03, or all")] = "all
             typer.echo(f"running {path.relative_to(course.root)}")
             notebooks.write(notebooks.canonical(notebooks.run(path), rules), path)
     refresh()
+
+
+@app.command()
+def store() -> None:
+    """Run lesson 09 and its solutions with the C++ programs built here, and store what they print in cpp/stored.json."""
+    from course_utils import native
+
+    if native.compiler() is None:
+        raise typer.BadParameter(f"there is no C++ compiler here. {native.how_to_install()}")
+    course = manifest.load()
+    lesson = course.lesson("09")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[native.RECORD_VARIABLE] = folder
+        try:
+            for path in (course.notebook(lesson), course.solution(lesson)):
+                notebooks.run(path)
+        finally:
+            del os.environ[native.RECORD_VARIABLE]
+        path = native.write_stored(Path(folder), datetime.date.today().isoformat())
+    typer.echo(f"wrote {path.relative_to(course.root)}")
 
 
 app.command()(bench.bench)

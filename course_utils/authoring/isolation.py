@@ -60,6 +60,7 @@ def kernel_environment(notebook: Path, **changes: str) -> dict[str, str]:
     environment["JPY_SESSION_NAME"] = str(notebook)
     _one_thread(environment)
     environment["IPYTHONDIR"] = str(scratch() / "ipython")
+    environment["COURSE_QUIET"] = "1"  # a progress line appears only where work is slow, so it would come and go
     environment.update(changes)
     return environment
 
