@@ -97,13 +97,16 @@ def sources() -> Path:
     return course_root() / "cpp"
 
 
-def sources_digest() -> str:
-    """A name for the sources as they are now: SHA-256 over the names and texts of all files that are compiled."""
+def sources_digest(answers: bool = False) -> str:
+    """A name for the sources as they are now: SHA-256 over the names and texts of all files that are compiled.
+
+    answers: of what the answers to exercises are compiled with, in place of what the programs are.
+    """
     digest = hashlib.sha256()
     for path in sorted(sources().iterdir()):
-        if path.suffix in (".cpp", ".h", ".txt"):
-            text = path.read_text(encoding="utf-8")
-            digest.update(f"{path.name}\0{text}\0".encode())
+        is_answer = path.stem.startswith("answer")
+        if path.suffix in (".cpp", ".h", ".txt") and (answers or not is_answer):
+            digest.update(f"{path.name}\0{path.read_text(encoding='utf-8')}\0".encode())
     return digest.hexdigest()
 
 
@@ -228,7 +231,9 @@ def _make(work: Path, targets: Iterable[str], progress: bool) -> None:
                 show(f"{done} of {total} steps ({act.lower()} {what or ''}) after {time.monotonic() - start:.0f} s")
             if time.monotonic() - start > BUILD_SECONDS:
                 process.kill()
-                raise NativeError(f"The build took more than {BUILD_SECONDS:.0f} s. Close other programs and try again.")
+                raise NativeError(
+                    f"The build took more than {BUILD_SECONDS:.0f} s. Close other programs and try again."
+                )
     if process.returncode:
         raise NativeError(_compile_errors(said))
 
@@ -270,7 +275,7 @@ def _take(handle: Any) -> bool:
 
 
 class _progress_line:
-    """Context manager that gives a function to show one changing line with: in a notebook, in a terminal, or nowhere."""
+    """Context manager that gives a function to show one changing line with, in a notebook or a terminal."""
 
     def __init__(self, wanted: bool) -> None:
         self._handle: Any = None
@@ -331,7 +336,9 @@ class State:
     def __repr__(self) -> str:
         torch_version = importlib.metadata.version("torch")
         if self.compiler:
-            return f"Built here with {self.compiler} against torch {torch_version}. What follows is run on this machine."
+            return (
+                f"Built here with {self.compiler} against torch {torch_version}. What follows is run on this machine."
+            )
         where = f"{self.stored['system']}, {self.stored['compiler']}, torch {self.stored['torch']}"
         return (
             f"There is no C++ compiler here, so nothing is built.\n{how_to_install()}\n"
@@ -343,7 +350,7 @@ class State:
 
 
 def state(progress: bool = True) -> State:
-    """Build the programs if there is a compiler, and say which of the two the reader will see: built here, or stored."""
+    """Build the programs if there is a compiler, and say what will be shown: runs on this machine, or stored ones."""
     found = compiler()
     if found:
         build("all", progress)
@@ -389,7 +396,9 @@ def run(
     except subprocess.TimeoutExpired:
         raise NativeError(f"{command} ran for more than {timeout:.0f} s and was stopped; give it less to do") from None
     except OSError as error:
-        raise NativeError(f"{command} could not be started ({error.strerror}); delete build/cpp and try again") from None
+        raise NativeError(
+            f"{command} could not be started ({error.strerror}); delete build/cpp and try again"
+        ) from None
     folders = {str(x.parent) + os.sep for x in (*arguments, *lines) if isinstance(x, Path)}
     out, err = (_without(text, folders) for text in (done.stdout, done.stderr))
     result = Completed(command, done.returncode, out, err)
@@ -491,7 +500,7 @@ def answer(kind: str, source: str | EllipsisType, progress: bool = True) -> Answ
     name = hashlib.sha256(f"{kind}\0{source}".encode()).hexdigest()[:16]
     if compiler() is None:
         return Answer(kind, source, None, known=name in stored()["answers"])
-    folder = build_folder() / "answers"
+    folder = build_folder() / f"answers-{sources_digest(answers=True)[:16]}"
     program = folder / _executable(f"answer-{name}")
     if not program.is_file():
         text = f'#include "answer.h"\n{_OTHERS[kind]}\n#line 1 "your answer"\n{source}\n'

@@ -16,7 +16,8 @@ namespace course {
 
 enum Exit { kFine = 0, kDiffers = 1, kUsage = 2, kCannotLoad = 3, kModelRaised = 4 };
 
-// The sentence of an error without the C++ stack. A failure inside the TorchScript interpreter puts its cause last.
+// The sentence of an error without the C++ stack. A failure inside the TorchScript interpreter puts its cause last;
+// a failure of the reader adds three sentences on how files get damaged.
 inline std::string sentence(const std::string& text) {
   std::istringstream lines(text);
   std::string line, first, last;
@@ -26,7 +27,8 @@ inline std::string sentence(const std::string& text) {
     last = line;
   }
   const bool in_interpreter = text.find("TorchScript interpreter") != std::string::npos;
-  return in_interpreter ? last : first;
+  const std::string& cause = in_interpreter ? last : first;
+  return cause.substr(0, cause.find(". This is an internal"));
 }
 
 // Call f. What it throws comes back as "type: sentence", nothing thrown as an empty string.

@@ -46,7 +46,7 @@ def run(lesson: Annotated[str, typer.Argument(help="such as 03, or all")] = "all
 
 @app.command()
 def store() -> None:
-    """Run lesson 09 and its solutions with the C++ programs built here, and store what they print in cpp/stored.json."""
+    """Run lesson 09 and its solutions with programs built here, and store what they print in cpp/stored.json."""
     from course_utils import native
 
     if native.compiler() is None:

@@ -1,0 +1,81 @@
+"""Answers to 09.1: a C++ function that runs a model in batches. Each is compiled, which takes a few seconds."""
+
+from course_utils import native
+from tests.answers import right, wrong
+
+HEAD = "at::Tensor in_batches(const Forward& forward, const at::Tensor& images, int64_t size) {\n"
+GUARD = '  if (size < 1) throw std::invalid_argument("size");\n'
+
+
+def compiled(body):
+    return native.answer("batch", f"{HEAD}{body}\n}}\n")
+
+
+@wrong("The model was called with more than 3 images at once")
+def all_at_once():
+    return compiled(GUARD + "  return forward(images);")
+
+
+@wrong("your calls    3, 3")
+def the_rest_is_lost():
+    return compiled(
+        GUARD + "  std::vector<at::Tensor> parts;\n"
+        "  for (int64_t i = 0; i < images.size(0) / size; i++) {\n"
+        "    parts.push_back(forward(images.narrow(0, i * size, size)));\n"
+        "  }\n"
+        "  return at::cat(parts);"
+    )
+
+
+@wrong("With 7 images and a batch size of 3 your function threw")
+def every_part_is_full():
+    return compiled(
+        GUARD + "  std::vector<at::Tensor> parts;\n"
+        "  for (int64_t i = 0; i < images.size(0); i += size) parts.push_back(forward(images.narrow(0, i, size)));\n"
+        "  return at::cat(parts);"
+    )
+
+
+@wrong("what you join when there was no image")
+def nothing_to_join():
+    return compiled(
+        GUARD + "  std::vector<at::Tensor> parts;\n"
+        "  for (int64_t i = 0; i < images.size(0); i += size) {\n"
+        "    parts.push_back(forward(images.slice(0, i, i + size)));\n"
+        "  }\n"
+        "  return at::cat(parts);"
+    )
+
+
+@wrong("does not compile")
+def without_a_semicolon():
+    return compiled("  return forward(images)")
+
+
+@wrong("The check wants your C++ text compiled")
+def the_text_itself():
+    return HEAD + "  return forward(images);\n}"
+
+
+@right
+def by_split():
+    return compiled(
+        GUARD + "  std::vector<at::Tensor> parts;\n"
+        "  for (const auto& part : images.split(size)) parts.push_back(forward(part));\n"
+        "  return at::cat(parts);"
+    )
+
+
+@right
+def into_one_tensor():
+    return compiled(
+        GUARD + "  const auto n = images.size(0);\n"
+        "  if (n <= size) return forward(images);\n"
+        "  const auto first = forward(images.slice(0, 0, size));\n"
+        "  auto all = first.new_empty({n, first.size(1)});\n"
+        "  all.slice(0, 0, size).copy_(first);\n"
+        "  for (int64_t i = size; i < n; i += size) {\n"
+        "    all.slice(0, i, i + size).copy_(forward(images.slice(0, i, i + size)));\n"
+        "  }\n"
+        "  return all;"
+    )
