@@ -230,19 +230,17 @@ def _devices() -> Iterator[Finding]:
 
 
 def _cpp() -> Iterator[Finding]:
-    compilers = ("cl", "clang-cl") if os.name == "nt" else (os.environ.get("CXX") or "c++", "g++", "clang++")
-    compiler = next((name for name in compilers if shutil.which(name)), None)
-    cmake = shutil.which("cmake")
-    missing = [name for name, found in (("a C++ compiler", compiler), ("CMake", cmake)) if not found]
-    if missing:
+    from course_utils import native
+
+    if found := native.compiler():
+        yield Finding("C++ tools", "ok", f"{found}, for the programs of lesson 09")
+    else:
         yield Finding(
             "C++ tools",
             "warning",
-            f"{' and '.join(missing)} not found; needed only for building C++ programs",
-            _how_to_get_cpp_tools(),
+            "no C++ compiler found; lesson 09 shows stored results in place of building its C++ programs",
+            f"To build them: {native.how_to_install()}",
         )
-    else:
-        yield Finding("C++ tools", "ok", f"{compiler} and cmake")
 
 
 def _places() -> Iterator[Finding]:
@@ -313,14 +311,6 @@ def _how_to_mend_torch(message: str) -> str:
     if "libgomp" in message:
         return "Install OpenMP's library: sudo apt install libgomp1"
     return "Install again: make clean, then make lab"
-
-
-def _how_to_get_cpp_tools() -> str:
-    if sys.platform == "darwin":
-        return "To build C++ programs: xcode-select --install, and: brew install cmake"
-    if os.name == "nt":
-        return "To build C++ programs: install Visual Studio Build Tools with C++, and use its x64 command prompt."
-    return "To build C++ programs: sudo apt install g++ cmake (Fedora: sudo dnf install gcc-c++ cmake)"
 
 
 def _can_print(text: str) -> bool:
