@@ -16,7 +16,7 @@ def all_at_once():
     return compiled(GUARD + "  return forward(images);")
 
 
-@wrong("your calls    3, 3")
+@wrong("The scores of 7 images in batches of 3 are not those of one call")
 def the_rest_is_lost():
     return compiled(
         GUARD + "  std::vector<at::Tensor> parts;\n"

@@ -31,14 +31,6 @@ def word_by_word():
     return compiled(LINES.format(key='"labels.txt"', read="lines >> line") + "  return labels;")
 
 
-@wrong("did not throw for two labels for three classes")
-def not_counted():
-    return compiled(
-        LINES.format(key='"labels.txt"', read="std::getline(lines, line)")
-        + "  for (auto& x : labels) if (!x.empty() && x.back() == '\\r') x.pop_back();\n  return labels;"
-    )
-
-
 @wrong("did not throw for three labels for two classes")
 def cut_to_size():
     return compiled(
