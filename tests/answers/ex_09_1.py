@@ -1,5 +1,7 @@
 """Answers to 09.1: a C++ function that runs a model in batches. Each is compiled, which takes a few seconds."""
 
+import pytest
+
 from course_utils import native
 from tests.answers import right, wrong
 
@@ -8,6 +10,8 @@ GUARD = '  if (size < 1) throw std::invalid_argument("size");\n'
 
 
 def compiled(body):
+    if native.compiler() is None:
+        pytest.skip("no C++ compiler here")
     return native.answer("batch", f"{HEAD}{body}\n}}\n")
 
 

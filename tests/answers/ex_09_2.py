@@ -1,5 +1,7 @@
 """Answers to 09.2: a C++ function that reads labels from the map of extra files."""
 
+import pytest
+
 from course_utils import native
 from tests.answers import right, wrong
 
@@ -11,6 +13,8 @@ COUNT = (
 
 
 def compiled(body):
+    if native.compiler() is None:
+        pytest.skip("no C++ compiler here")
     return native.answer("labels", f"{HEAD}{body}\n}}\n")
 
 
