@@ -1,5 +1,5 @@
-"""The ``course`` command: check the environment, open JupyterLab, see progress, get a hint, start again, look inside a
-model file, update."""
+"""The ``course`` command: check the environment, open JupyterLab, see progress, get a hint, start again, update; look
+inside a model file, try the classifiers of torchvision, take a model out of TorchScript."""
 
 from __future__ import annotations
 
@@ -144,6 +144,30 @@ def update() -> None:
             typer.echo(line)
     except learner_files.LearnerFilesError as error:
         _stop(str(error))
+
+
+@app.command()
+def migrate(
+    model: Annotated[str, typer.Argument(help="a TorchScript archive that you trust: trying it runs code in it")],
+    inputs: Annotated[
+        list[str],
+        typer.Option(help='an argument of forward, in order: 1x3x64x64:float32, "2x5:int64<100", int=3, str=sum, none'),
+    ],
+    into: Annotated[str | None, typer.Option(help="a folder for what is made; nothing in it is replaced")] = None,
+    routes: Annotated[str, typer.Option(help="out of convert, onnx, aoti, joined by commas")] = "convert,onnx",
+    seconds: Annotated[float, typer.Option(help="time limit for each route")] = 180.0,
+) -> None:
+    """Try to take an archive out of TorchScript, and prove what came out. Ends with 0 where a route holds, else 1."""
+    from course_utils import migrate as migration
+
+    try:
+        example = tuple(migration.read_input(text) for text in inputs)
+        wanted = [route.strip() for route in routes.split(",") if route.strip()]
+        report = migration.migrate(model, example, into=into, routes=wanted, seconds=seconds)
+    except migration.MigrationError as error:
+        _stop(str(error))
+    typer.echo(report.text())
+    raise typer.Exit(0 if report.ok else 1)
 
 
 def main() -> None:

@@ -1,0 +1,325 @@
+"""`migrate` on archives that go through, on some that do not, and on what is no archive at all."""
+
+import importlib.util
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+from course_utils import cli, guard, models
+from course_utils import migrate as migration
+from course_utils.migrate import MigrationError, migrate, read_input
+from course_utils.parity import Case
+
+CONVERT_ONLY = ("convert",)
+
+
+class Branch(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if bool(x.sum() > 0):
+            return x * 2
+        return x - 1
+
+
+class Halve(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        while bool(x.abs().max() > 1):
+            x = x * 0.5
+        return x
+
+
+class Counter(nn.Module):
+    calls: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls = self.calls + 1
+        return x + self.calls
+
+
+class Remember(nn.Module):
+    """State in a buffer, which every route of torch.export carries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("total", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.total += 1
+        return x + self.total
+
+
+class Steps(nn.Module):
+    def forward(self, x: Tensor, n: int) -> Tensor:
+        for _ in range(n):
+            x = x * 2 + 1
+        return x
+
+
+class Named(nn.Module):
+    def forward(self, x: Tensor, pair: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"sum": x + pair["a"], "other": pair["b"] * 2}
+
+
+class Fixed(nn.Module):
+    """A trace of it holds the batch of its example."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(2, -1).cumsum(1)
+
+
+class Zero(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 0
+
+
+@pytest.fixture
+def archive(tmp_path: Path):
+    def save(model: nn.Module, *example: Tensor, freeze: bool = False) -> Path:
+        model = model.eval()
+        converted = torch.jit.trace(model, example) if example else torch.jit.script(model)
+        path = tmp_path / "model.pt"
+        torch.jit.save(torch.jit.freeze(converted) if freeze else converted, path)
+        return path
+
+    return save
+
+
+def outcomes(report) -> dict[str, str]:
+    return {attempt.route: attempt.outcome for attempt in report.attempts}
+
+
+def test_a_traced_network_holds_on_other_batches_and_values(archive, tmp_path: Path) -> None:
+    net = models.randomise_statistics(models.DigitNet())
+    x = torch.rand(1, 1, 8, 8)
+    report = migrate(archive(net, x), x, into=tmp_path / "out")
+    assert report.ok and outcomes(report) == {"convert": "holds", "onnx": "holds"}, report
+    assert report.inputs == ("the example", "batch 2", "batch 5", "negated", "times 10", "zeros")
+    assert "converted with a batch of 2" in report.facts[-1]
+    assert report.best.file == "exported.pt2"
+    again = torch.export.load(tmp_path / "out" / "exported.pt2").module()
+    batch = torch.rand(7, 1, 8, 8)
+    torch.testing.assert_close(again(batch), net(batch))
+    assert (tmp_path / "out" / "model.onnx").stat().st_size > 1000
+    assert not (tmp_path / "out" / "weights.pt").exists()
+
+
+def test_a_frozen_network_goes_through(archive) -> None:
+    net = models.randomise_statistics(models.DigitNet())
+    report = migrate(archive(net, freeze=True), torch.rand(2, 1, 8, 8), routes=CONVERT_ONLY)
+    assert outcomes(report) == {"convert": "holds"}, report
+
+
+def test_a_branch_keeps_both_sides(archive) -> None:
+    report = migrate(archive(Branch()), torch.ones(3))
+    assert outcomes(report) == {"convert": "holds", "onnx": "holds"}, report
+    assert "negated" in report.best.holds and "branches" in str(report)
+
+
+def test_a_loop_on_data_goes_to_onnx_only(archive) -> None:
+    report = migrate(archive(Halve()), torch.full((2,), 9.0))
+    assert outcomes(report) == {"convert": "refused", "onnx": "holds"}, report
+    assert "dynamic value of condition" in report.attempts[0].text
+    assert report.best.route == "onnx"
+
+
+def test_a_counter_that_stands_still_is_found(archive, tmp_path: Path) -> None:
+    report = migrate(archive(Counter()), torch.ones(2), into=tmp_path / "out")
+    assert outcomes(report) == {"convert": "differs", "onnx": "differs"}, report
+    assert "call 2: original [3, 3], migrated [2, 2]" in report.attempts[0].text
+    assert "state in attributes" in report.advice[0]
+    assert not (tmp_path / "out" / "exported.pt2").exists()
+    assert "Counter" in next((tmp_path / "out" / "code").rglob("*.py")).read_text(encoding="utf-8")
+
+
+def test_state_in_a_buffer_is_carried(archive) -> None:
+    assert migrate(archive(Remember()), torch.ones(2), routes=CONVERT_ONLY).ok
+
+
+def test_what_keeps_state_in_onnx_is_found(archive) -> None:
+    assert outcomes(migrate(archive(Remember()), torch.ones(2), routes=["onnx"])) == {"onnx": "differs"}
+
+
+def test_a_number_as_input(archive) -> None:
+    report = migrate(archive(Steps()), (torch.rand(2, 3), 3), others=[(torch.rand(2, 3), 0)])
+    assert outcomes(report) == {"convert": "refused", "onnx": "holds"}, report
+    assert "other 1" in report.best.holds
+
+
+def test_dictionaries_and_keyword_arguments(archive) -> None:
+    pair = {"a": torch.rand(2, 3), "b": torch.rand(2, 3)}
+    report = migrate(archive(Named()), Case((torch.rand(2, 3),), {"pair": pair}))
+    assert outcomes(report) == {"convert": "holds", "onnx": "refused"}, report
+
+
+def test_inputs_that_the_original_refuses_are_left_out(archive) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = archive(Fixed(), torch.rand(2, 3))
+    report = migrate(path, torch.rand(2, 3), routes=CONVERT_ONLY)
+    assert "batch 5" not in report.inputs and "batch 1" not in report.inputs and report.ok, report
+
+
+def test_silero_is_told_honestly(tmp_path: Path) -> None:
+    spec = importlib.util.find_spec("silero_vad")
+    if spec is None:
+        pytest.skip("silero-vad is not installed")
+    path = Path(spec.origin).parent / "data" / "silero_vad.jit"
+    report = migrate(path, (torch.rand(1, 512), 16000), into=tmp_path / "out")
+    assert outcomes(report) == {"convert": "refused", "onnx": "refused"} and not report.ok, report
+    assert "SetAttr" in report.attempts[0].text
+    assert "silero_vad.onnx and silero_vad_16k.safetensors" in report.advice[0]
+    assert "reset_states (not migrated)" in str(report)
+    weights = torch.load(tmp_path / "out" / "weights.pt", weights_only=True)
+    assert len(weights) == 30 and all(isinstance(tensor, Tensor) for tensor in weights.values())
+
+
+def test_eager_modules_go_by_export() -> None:
+    report = migrate(models.DigitNet().eval(), torch.rand(2, 1, 8, 8), routes=["export"])
+    assert outcomes(report) == {"export": "holds"} and {"batch 1", "batch 5"} <= set(report.best.holds), report
+    refused = migrate(Branch().eval(), torch.ones(2), routes=["export"])
+    assert outcomes(refused) == {"export": "refused"} and "torch.cond" in refused.advice[-1]
+
+
+def test_a_fixed_size_that_is_refused_is_partly() -> None:
+    class OnlyTwo(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 2 if x.shape[0] == 2 else x * 3
+
+    report = migrate(OnlyTwo().eval(), torch.rand(2, 3), routes=["export"])
+    assert outcomes(report) == {"export": "partly"} and not report.ok, report
+    assert report.attempts[0].refuses == ("batch 1", "batch 5")
+    assert "in part" in report.headline
+
+
+def test_outputs_of_zeros_prove_nothing(archive) -> None:
+    assert "every output is zero" in str(migrate(archive(Zero()), torch.rand(2, 2), routes=CONVERT_ONLY))
+
+
+def test_a_crash_and_an_endless_route_are_rows(archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    def limited(function, *, seconds, memory):
+        value = guard.Result(function(), "")
+        calls.append(value)
+        if len(calls) > 1:
+            raise (guard.Crash("gone"), guard.TimeLimit("slow"))[len(calls) - 2]
+        return value
+
+    calls: list[guard.Result] = []
+    monkeypatch.setattr(migration.guard, "run_limited", limited)
+    monkeypatch.setattr(migration.sys, "platform", "linux")
+    report = migrate(archive(Branch()), torch.ones(2))
+    assert outcomes(report) == {"convert": "crashed", "onnx": "timed out"}
+    assert "no route" in report.headline
+
+
+def test_a_fresh_process_finds_the_same(archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, x = archive(Branch()), torch.ones(2)
+    forked = migrate(path, x, routes=CONVERT_ONLY)
+    monkeypatch.setattr(migration.sys, "platform", "win32" if sys.platform == "linux" else "linux")
+    assert migrate(path, x, routes=CONVERT_ONLY) == forked
+
+
+def test_the_table_escapes_what_a_model_says(archive) -> None:
+    page = migrate(archive(Branch()), torch.ones(2), routes=CONVERT_ONLY)._repr_html_()
+    assert "<table" in page and "equal on every input" in page
+
+
+# --- arguments that cannot be used -----------------------------------------------------------------------------------
+
+
+def test_files_that_are_no_archives(tmp_path: Path, archive) -> None:
+    x = torch.ones(2)
+    with pytest.raises(MigrationError, match="no such file; check the path"):
+        migrate(tmp_path / "none.pt", x)
+    whole = archive(models.DigitNet(), torch.rand(1, 1, 8, 8)).read_bytes()
+    damaged = tmp_path / "damaged.pt"
+    damaged.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MigrationError, match="no zip file"):
+        migrate(damaged, x)
+    with zipfile.ZipFile(tmp_path / "model.pt") as parts:
+        at = max(parts.infolist(), key=lambda item: item.file_size).header_offset + 5000
+    flipped = bytearray(whole)
+    flipped[at] ^= 1
+    damaged.write_bytes(flipped)
+    with pytest.raises(MigrationError, match="is damaged; get the file again"):
+        migrate(damaged, x)
+    torch.save({"a": x}, damaged)
+    with pytest.raises(MigrationError, match="no program"):
+        migrate(damaged, x)
+    torch.export.save(torch.export.export(models.DigitNet().eval(), (torch.rand(2, 1, 8, 8),)), tmp_path / "p.pt2")
+    with pytest.raises(MigrationError, match=r"exported program \(.pt2\)"):
+        migrate(tmp_path / "p.pt2", x)
+
+
+def test_inputs_and_routes_that_cannot_be_used(archive, tmp_path: Path) -> None:
+    path = archive(Branch())
+    with pytest.raises(MigrationError, match="refuses the example input"):
+        migrate(path, (torch.ones(2), 3))
+    with pytest.raises(MigrationError, match="Wrap a single argument"):
+        migrate(path, 3)
+    with pytest.raises(MigrationError, match="choose from convert, onnx, aoti"):
+        migrate(path, torch.ones(2), routes=["export"])
+    with pytest.raises(MigrationError, match="each route once"):
+        migrate(path, torch.ones(2), routes=[])
+    with pytest.raises(MigrationError, match="a int cannot be migrated"):
+        migrate(3, torch.ones(2))  # type: ignore[arg-type]
+
+
+def test_nothing_is_replaced(archive, tmp_path: Path) -> None:
+    path = archive(Branch())
+    (tmp_path / "exported.pt2").write_text("mine", encoding="utf-8")
+    with pytest.raises(MigrationError, match=r"exported.pt2 is there already"):
+        migrate(path, torch.ones(2), into=tmp_path)
+    assert (tmp_path / "exported.pt2").read_text(encoding="utf-8") == "mine"
+    with pytest.raises(MigrationError, match="not a folder"):
+        migrate(path, torch.ones(2), into=path)
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "dtype"),
+    [("1x3x4:float32", (1, 3, 4), torch.float32), ("5:int64", (5,), torch.int64), ("scalar:bool", (), torch.bool)],
+)
+def test_tensors_of_the_command_line(text: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    value = read_input(text)
+    assert value.shape == shape and value.dtype == dtype
+    assert torch.equal(value, read_input(text))
+
+
+def test_values_of_the_command_line() -> None:
+    assert read_input("int=16000") == 16000 and read_input("float=0.5") == 0.5
+    assert read_input("bool=True") is True and read_input("str=a=b") == "a=b" and read_input("none") is None
+    assert read_input("2x5:int64<3").max() == 2
+
+
+@pytest.mark.parametrize("text", ["", "3x", "2x2:float31", "int=x", "bool=2", "2:float32<3", "2:int64<0", "x:float32"])
+def test_other_texts_are_refused_with_the_forms(text: str) -> None:
+    with pytest.raises(MigrationError, match="Write SHAPE:DTYPE"):
+        read_input(text)
+
+
+class TestTheCommand:
+    def run(self, *arguments: str):
+        return CliRunner().invoke(cli.app, ["migrate", *arguments])
+
+    def test_a_model_goes_through(self, archive, tmp_path: Path) -> None:
+        path = archive(models.DigitNet(), torch.rand(1, 1, 8, 8))
+        out = tmp_path / "out"
+        result = self.run(str(path), "--inputs", "2x1x8x8:float32", "--into", str(out), "--routes", "convert")
+        assert result.exit_code == 0, result.output
+        assert "holds on all" in result.output and (out / "exported.pt2").is_file()
+
+    def test_one_that_does_not(self, archive) -> None:
+        result = self.run(str(archive(Counter())), "--inputs", "2:float32", "--routes", "convert")
+        assert result.exit_code == 1 and "no route migrates it mechanically" in result.output
+
+    def test_bad_input_is_a_sentence(self, archive) -> None:
+        result = self.run(str(archive(Branch())), "--inputs", "2:float31")
+        assert result.exit_code == 2 and result.output.startswith("course: '2:float31' is no input")
