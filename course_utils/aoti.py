@@ -18,6 +18,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -75,17 +76,50 @@ def compiled(program: ExportedProgram, name: str, progress: bool = True) -> Path
 
 
 def load(package: Path, check_inputs: bool) -> Callable[..., Any]:
-    """Load a package with or without its own checks of the inputs, which are off unless the environment asks for them.
+    """Load a package, and call it with or without its own checks of the inputs.
 
-    A package reads the variable once, while it is loaded; the environment is put back afterwards.
+    They are off unless the environment holds ``AOTI_RUNTIME_CHECK_INPUTS=1`` when a loaded package is called for the
+    first time; a later change has no effect on it. Here the environment is as asked during each call, and put back.
     """
     import torch
 
+    loaded = torch._inductor.aoti_load_package(str(package))
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with _checks(check_inputs):
+            return loaded(*args, **kwargs)
+
+    return call
+
+
+def run_in_cpp(package: Path, inputs: tuple[Any, ...], expected: Any = None, *, check_inputs: bool = False) -> str:
+    """What the C++ program ``cpp/aoti.cpp`` prints for this package and these tensors, with its exit code.
+
+    expected: Python's result, to be compared within 1e-4. Builds the program when it is not there yet.
+    """
+    import torch
+
+    from course_utils import native
+
+    box = torch.nn.Module()
+    box.args = tuple(inputs)
+    box.expected = expected
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), _checks(check_inputs):
+        warnings.simplefilter("ignore", FutureWarning)
+        request = Path(folder) / "request.pt"
+        torch.jit.save(torch.jit.script(box), request)
+        done = native.run("aoti", package, request, "1e-4")
+    lines = [*done.out.splitlines(), *done.err.splitlines(), f"exit code {done.code}"]
+    return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def _checks(wanted: bool) -> Iterator[None]:
     before = os.environ.pop(CHECKS_VARIABLE, None)
+    if wanted:
+        os.environ[CHECKS_VARIABLE] = "1"
     try:
-        if check_inputs:
-            os.environ[CHECKS_VARIABLE] = "1"
-        return torch._inductor.aoti_load_package(str(package))
+        yield
     finally:
         os.environ.pop(CHECKS_VARIABLE, None)
         if before is not None:
