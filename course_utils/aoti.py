@@ -86,7 +86,8 @@ def load(package: Path, check_inputs: bool) -> Callable[..., Any]:
     loaded = torch._inductor.aoti_load_package(str(package))
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        with _checks(check_inputs):
+        # A refusal is also written to the process's own stderr, past Python; the exception says the same.
+        with _checks(check_inputs), _silent_stderr() if check_inputs else contextlib.nullcontext():
             return loaded(*args, **kwargs)
 
     return call
@@ -141,6 +142,19 @@ def shown(key: str, look: Callable[[], str]) -> str:
             path.write_text(json.dumps(texts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         return text
     return json.loads(path.read_text(encoding="utf-8"))[key]
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _folder() -> Path:

@@ -1,0 +1,85 @@
+"""Answers to 12.3: sums until the budget is spent."""
+
+import torch
+from torch._higher_order_ops.while_loop import while_loop
+
+from tests.answers import right, wrong
+
+
+@wrong("Python still decides about a value")
+def left_as_it_was():
+    def loop(costs):
+        total = torch.zeros(())
+        for cost in costs:
+            total = total + cost
+            if total > 10:
+                break
+        return total
+
+    return loop
+
+
+@wrong("Python loop over the size is unrolled")
+def masked_but_unrolled():
+    def unrolled(costs):
+        total = torch.zeros(())
+        for t in range(costs.shape[0]):
+            total = torch.where(total > 10, total, total + costs[t])
+        return total
+
+    return unrolled
+
+
+@wrong("differs for a budget that is spent in the middle")
+def without_the_last_cost():
+    def stingy(costs):
+        sums = costs.cumsum(0)
+        return sums.masked_fill(sums > 10, 0).max()
+
+    return stingy
+
+
+@wrong("differs for a budget that is never spent")
+def always_the_first_above():
+    def first(costs):
+        sums = costs.cumsum(0)
+        return sums[(sums > 10).int().argmax()]
+
+    return first
+
+
+@wrong("differs for a sum of exactly 10 on the way")
+def stops_at_ten():
+    def early(costs):
+        def more(t, total):
+            return (t < costs.shape[0]) & (total < 10)
+
+        def pay(t, total):
+            return t + 1, total + costs.index_select(0, t.reshape(1)).squeeze(0)
+
+        return while_loop(more, pay, (torch.zeros((), dtype=torch.int64), torch.zeros(())))[1]
+
+    return early
+
+
+@right
+def by_while_loop():
+    def loop(costs):
+        def more(t, total):
+            return (t < costs.shape[0]) & (total <= 10)
+
+        def pay(t, total):
+            return t + 1, total + costs.index_select(0, t.reshape(1)).squeeze(0)
+
+        return while_loop(more, pay, (torch.zeros((), dtype=torch.int64), torch.zeros(())))[1]
+
+    return loop
+
+
+@right
+def by_what_was_spent_before():
+    def masked(costs):
+        before = costs.cumsum(0) - costs
+        return (costs * (before <= 10)).sum()
+
+    return masked

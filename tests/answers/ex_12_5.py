@@ -1,0 +1,100 @@
+"""Answers to 12.5: a guard in front of a package that checks nothing."""
+
+from tests.answers import right, wrong
+
+
+@wrong("Your guard lets another dtype through")
+def shapes_only():
+    def guarded(package, example, most):
+        def call(x):
+            if x.shape[1:] != example.shape[1:] or not 1 <= x.shape[0] <= most:
+                raise ValueError(f"no good shape: {x.shape}")
+            return package(x.contiguous())
+
+        return call
+
+    return guarded
+
+
+@wrong("A transposed tensor reaches the package as it is")
+def memory_as_it_is():
+    def guarded(package, example, most):
+        def call(x):
+            if x.dtype != example.dtype or x.shape[1:] != example.shape[1:] or not 1 <= x.shape[0] <= most:
+                raise ValueError("no good input")
+            return package(x)
+
+        return call
+
+    return guarded
+
+
+@wrong("Your guard refuses 1 rows")
+def the_shape_of_the_example():
+    def guarded(package, example, most):
+        def call(x):
+            if x.dtype != example.dtype or x.shape != example.shape:
+                raise ValueError("no good input")
+            return package(x.contiguous())
+
+        return call
+
+    return guarded
+
+
+@wrong("Your guard lets no rows through")
+def no_lower_bound():
+    def guarded(package, example, most):
+        def call(x):
+            if x.dtype != example.dtype or x.shape[1:] != example.shape[1:] or x.shape[0] > most:
+                raise ValueError("no good input")
+            return package(x.contiguous())
+
+        return call
+
+    return guarded
+
+
+@wrong("raises another error than ValueError")
+def by_assert():
+    def guarded(package, example, most):
+        def call(x):
+            assert x.dtype == example.dtype and x.shape[1:] == example.shape[1:] and 1 <= x.shape[0] <= most
+            return package(x.contiguous())
+
+        return call
+
+    return guarded
+
+
+@wrong("Your function returns nothing that can be called")
+def called_at_once():
+    return lambda package, example, most: package(example)
+
+
+@right
+def by_a_class():
+    class Guard:
+        def __init__(self, package, example, most):
+            self.package, self.like, self.most = package, (example.dtype, tuple(example.shape[1:])), most
+
+        def __call__(self, x):
+            if (x.dtype, tuple(x.shape[1:])) != self.like or x.shape[0] not in range(1, self.most + 1):
+                raise ValueError("not what the package was made for")
+            return self.package(x.clone(memory_format=__import__("torch").contiguous_format))
+
+    return Guard
+
+
+@right
+def in_one_list():
+    def guarded(package, example, most):
+        def call(x):
+            wanted = [x.dtype == example.dtype, x.dim() == example.dim(), x.shape[1:] == example.shape[1:]]
+            if not all(wanted) or not 0 < len(x) <= most:
+                raise ValueError(f"{wanted}")
+            return package(x if x.is_contiguous() else x.contiguous())
+
+        return call
+
+    return guarded
