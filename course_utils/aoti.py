@@ -110,7 +110,7 @@ def run_in_cpp(package: Path, inputs: tuple[Any, ...], expected: Any = None, *, 
         request = Path(folder) / "request.pt"
         torch.jit.save(torch.jit.script(box), request)
         done = native.run("aoti", package, request, "1e-4")
-    lines = [*done.out.splitlines(), *done.err.splitlines(), f"exit code {done.code}"]
+    lines = [*done.out.splitlines(), *done.err.splitlines()[-1:], f"exit code {done.code}"]
     return "\n".join(lines)
 
 
