@@ -35,7 +35,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils import guard
+from course_utils import archive, guard
 from course_utils.parity import Case, batch_sizes, check_parity
 from course_utils.parity.check import as_cases
 
@@ -263,45 +263,36 @@ def _source(given: Any, folder: Path) -> tuple[str | nn.Module, str, tuple[str, 
                 torch.jit.save(given, str(path))
         except Exception as error:
             raise MigrationError(f"{name} cannot be saved: {_said(error)} Mend that first; lesson 05 helps.") from None
-        return str(path), str(name), look(path)
+        return str(path), str(name), _facts(path)
     if isinstance(given, nn.Module):
         mode = "train" if given.training else "eval"
         note = "; call .eval() first if it is for inference" if given.training else ""
         return given, type(given).__name__, (f"an eager module in {mode} mode{note}",)
     if not isinstance(given, (str, os.PathLike)):
         raise MigrationError(f"a {type(given).__name__} cannot be migrated; give a path, a ScriptModule or a module.")
-    return str(given), Path(given).name, look(given)
+    return str(given), Path(given).name, _facts(given)
 
 
-def look(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """What can be said of an archive without loading it: entries, code, weights. Raises MigrationError for others."""
-    path = Path(path)
-    if not path.is_file():
-        raise MigrationError(f"{path.name}: there is no such file; check the path.")
+def _facts(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """What can be said of an archive without loading it: code, weights, what loading would run.
+
+    Raises MigrationError for what is no TorchScript archive, or a damaged one.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            sizes = {item.filename: item.file_size for item in archive.infolist()}
-            damaged = archive.testzip()
-    except zipfile.BadZipFile:
+        report = archive.inspect(path)
+    except archive.ArchiveError as error:
+        raise MigrationError(str(error)) from None
+    if report.damaged:
+        raise MigrationError(f"{report.file_name}: {report.warnings[0]}")
+    if not report.kind.startswith("TorchScript "):
         raise MigrationError(
-            f"{path.name}: this is no zip file, so it is no TorchScript archive, or only a part of one; get it again."
-        ) from None
-    if damaged:
-        raise MigrationError(f"{path.name}: the entry {Path(damaged).name} is damaged; get the file again.")
-    inner = {name.partition("/")[2] for name in names}
-    if "data.pkl" in inner and "constants.pkl" not in inner:
-        raise MigrationError(
-            f"{path.name}: holds a pickle of weights and no program (torch.save); load it into a model."
+            f"{report.file_name}: {report.kind}; it is no TorchScript archive. It is read by {report.loader}."
         )
-    if "constants.pkl" not in inner:
-        kind = "an exported program (.pt2)" if any(n.endswith("model.json") for n in inner) else "a zip of other things"
-        raise MigrationError(f"{path.name}: this is {kind} and no TorchScript archive; nothing to migrate.")
-    code = [name for name in inner if name.startswith("code/") and name.endswith(".py")]
-    weights = [size for name, size in sizes.items() if re.search(r"/(data|constants)/\d+$", name)]
-    files = f"{len(code)} code file{'s' * (len(code) != 1)}"
-    tensors = f"{len(weights)} tensors of {_bytes(sum(weights))}" if weights else "no tensors"
-    return (f"{files}, {tensors} (read without loading)",)
+    code = sum(bool(re.search(r"/code/.*\.py$", entry.name)) for entry in report.entries)
+    weights = {tensor.storage: tensor.stored_bytes for tensor in (*report.tensors, *report.constants)}
+    files = f"{code} code file{'s' * (code != 1)}"
+    tensors = f"{len(weights)} tensors of {_bytes(sum(weights.values()))}" if weights else "no tensors"
+    return (f"{files}, {tensors} (read without loading)", *map(str, report.runs_on_load))
 
 
 def _bytes(count: int) -> str:
@@ -700,25 +691,25 @@ def _salvage(source: str, target: Path, seconds: float) -> tuple[str, ...]:
     with contextlib.suppress(Exception):
         count = guard.run_limited(weights, seconds=seconds, memory=MEMORY).value
         saved.append(f"weights.pt ({count} tensors)")
-    with zipfile.ZipFile(source) as archive:
-        for name in archive.namelist():
+    with zipfile.ZipFile(source) as content:
+        for name in content.namelist():
             inner = Path(*Path(name).parts[1:])
             if inner.parts[:1] == ("code",) and inner.suffix == ".py" and ".." not in inner.parts:
                 (target / inner).parent.mkdir(parents=True, exist_ok=True)
-                (target / inner).write_bytes(archive.read(name))
+                (target / inner).write_bytes(content.read(name))
     saved.append("code/")
     return tuple(saved)
 
 
 def _advice(given: Any, attempts: Sequence[Attempt], seen: _Found, saved: tuple[str, ...]) -> tuple[str, ...]:
     lines = []
-    archive = not (isinstance(given, nn.Module) and not isinstance(given, torch.jit.ScriptModule))
+    is_archive = not (isinstance(given, nn.Module) and not isinstance(given, torch.jit.ScriptModule))
     best = next((a for a in attempts if a.outcome == HOLDS), None)
     if best:
         lines.append(
             "run it beside the old model on real inputs before you switch; only the inputs above were compared"
         )
-        if archive:
+        if is_archive:
             lines.append("where the model's source still exists, torch.export of the eager model is the better start")
         return tuple(lines)
     twins = _twins(given)
@@ -739,7 +730,7 @@ def _advice(given: Any, attempts: Sequence[Attempt], seen: _Found, saved: tuple[
         lines.append("fork has no successor inside a graph: call the parts one after the other, or use threads outside")
     if "quantised operators" in seen.traits:
         lines.append("quantised operators do not export: start from the float model and quantise it anew")
-    if archive:
+    if is_archive:
         where = (
             f"{' and '.join(saved)} are in the folder" if saved else "give a folder (into=…) to get weights and code"
         )

@@ -237,26 +237,49 @@ def test_the_table_escapes_what_a_model_says(archive) -> None:
 
 def test_files_that_are_no_archives(tmp_path: Path, archive) -> None:
     x = torch.ones(2)
-    with pytest.raises(MigrationError, match="no such file; check the path"):
+    with pytest.raises(MigrationError, match="there is no file none.pt"):
         migrate(tmp_path / "none.pt", x)
     whole = archive(models.DigitNet(), torch.rand(1, 1, 8, 8)).read_bytes()
     damaged = tmp_path / "damaged.pt"
     damaged.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(MigrationError, match="no zip file"):
+    with pytest.raises(MigrationError, match="its end is missing: it was cut off"):
         migrate(damaged, x)
     with zipfile.ZipFile(tmp_path / "model.pt") as parts:
         at = max(parts.infolist(), key=lambda item: item.file_size).header_offset + 5000
     flipped = bytearray(whole)
     flipped[at] ^= 1
     damaged.write_bytes(flipped)
-    with pytest.raises(MigrationError, match="is damaged; get the file again"):
+    with pytest.raises(MigrationError, match="do not fit its checksum; get the file again"):
         migrate(damaged, x)
     torch.save({"a": x}, damaged)
-    with pytest.raises(MigrationError, match="no program"):
+    with pytest.raises(MigrationError, match="no TorchScript archive. It is read by torch.load"):
         migrate(damaged, x)
     torch.export.save(torch.export.export(models.DigitNet().eval(), (torch.rand(2, 1, 8, 8),)), tmp_path / "p.pt2")
     with pytest.raises(MigrationError, match=r"exported program \(.pt2\)"):
         migrate(tmp_path / "p.pt2", x)
+
+
+class WritesOnLoad(nn.Module):
+    def __init__(self, path: str):
+        super().__init__()
+        self.path = path
+
+    @torch.jit.export
+    def __getstate__(self):
+        return (self.path, self.training)
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]):
+        self.path, self.training = state
+        torch.save(torch.zeros(1), self.path)
+
+    def forward(self, x):
+        return x + 1
+
+
+def test_what_loading_runs_is_said(archive, tmp_path: Path) -> None:
+    report = migrate(archive(WritesOnLoad(str(tmp_path / "surprise"))), torch.ones(2), routes=["convert"])
+    assert any("on load" in fact and "writes a file" in fact for fact in report.facts)
 
 
 def test_inputs_and_routes_that_cannot_be_used(archive, tmp_path: Path) -> None:
