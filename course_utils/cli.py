@@ -7,11 +7,13 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich import box
 from rich.console import Console
+from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
 from course_utils import manifest, progress
@@ -168,6 +170,38 @@ def migrate(
         _stop(str(error))
     typer.echo(report.text())
     raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def zoo(
+    only: Annotated[list[str] | None, typer.Option(help="this model only; may be given several times")] = None,
+    output: Annotated[Path | None, typer.Option(help="the table (default: docs/zoo.json of the course)")] = None,
+    memory: Annotated[float | None, typer.Option(help="GiB for a model (default: half of what is free)")] = None,
+    again: Annotated[bool, typer.Option("--again", help="make rows anew that are there already")] = False,
+) -> None:
+    """Convert every torchvision classifier and compare it with eager: half an hour, and it goes on where it ended."""
+    import psutil
+
+    from course_utils import zoo as table
+
+    path = output or manifest.load().root / "docs" / "zoo.json"
+    memory = memory or psutil.virtual_memory().available / 2**31
+    try:
+        known = table.names()
+        if unknown := [name for name in only or () if name not in known]:
+            _stop(f"there is no model {unknown[0]!r}; the names are those of torchvision.models.list_models()")
+        open_rows = table.missing(path, only or known, again=again)
+        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console) as bar:
+            task = bar.add_task("converting", total=len(open_rows))
+            for row in table.fill(path, open_rows, memory_gib=memory, again=again):
+                steps = ", ".join(f"{name} {step.text}" for name, step in row.steps.items())
+                console.print(f"{row.model}: {'; '.join(filter(None, [steps, row.failed]))}", markup=False)
+                bar.advance(task)
+        console.print(table.load(path).summary(), markup=False)
+    except table.ZooError as error:
+        _stop(str(error))
+    except KeyboardInterrupt:
+        _stop("interrupted; every finished row is in the table, and the same command goes on from there")
 
 
 def main() -> None:
