@@ -371,7 +371,7 @@ PLANTED: dict[str, tuple[Any, str]] = {
         lambda: (nn.Linear(3, 3), *[off_autocast(nn.Linear(3, 3))], x23, {"modes": ("autocast",)}),
         "dtype",
     ),
-    "device: meta": (lambda: (double, lambda x: torch.empty_like(x, device="meta"), x23, {}), "not compared"),
+    "device: meta": (lambda: (double, lambda x: torch.empty_like(x, device="meta"), x23, {}), "device"),
     "layout: sparse for dense": (lambda: (double, lambda x: (x * 2).to_sparse(), x23, {}), "layout"),
     "structure: tensor for tuple": (lambda: (unnamed, lambda x: x.min(), x23, {}), "structure"),
     "structure: a missing key": (

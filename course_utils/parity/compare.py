@@ -440,6 +440,9 @@ def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison
         out.differences.append(Difference(kind, path, *texts, detail, serious))
 
     if ref.is_meta or cand.is_meta or ref.is_nested or cand.is_nested:
+        if ref.device != cand.device:
+            differ("device", ref.device, cand.device)
+            return
         why = "meta tensors hold no values" if ref.is_meta or cand.is_meta else "nested tensors: unbind them first"
         differ("not compared", brief(ref), brief(cand), why)
         return
