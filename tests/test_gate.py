@@ -1,0 +1,73 @@
+"""docs/test_archive.py, the gate that readers copy: it passes for good archives and fails for bad ones."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_utils import models
+
+pytestmark = [
+    pytest.mark.filterwarnings(r"ignore::FutureWarning:torch\.jit"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
+
+GATE = Path(__file__).parents[1] / "docs" / "test_archive.py"
+NETWORK = """
+import torch
+from course_utils.models import DigitNet
+
+
+def build():
+    torch.manual_seed(0)
+    return DigitNet()
+"""
+
+
+def archives():
+    torch.manual_seed(0)
+    net = models.DigitNet().eval()
+    other = copy.deepcopy(net)
+    with torch.no_grad():
+        other.scores.bias[0] += 1e-3
+    scripted = torch.jit.script(net)
+    return {
+        "scripted": scripted,
+        "frozen": torch.jit.freeze(scripted),
+        "traced": torch.jit.trace(net, torch.rand(2, 1, 8, 8)),
+        "bad-weights": torch.jit.script(other),
+        "bad-mode": torch.jit.trace(copy.deepcopy(net).train(), torch.rand(2, 1, 8, 8), check_trace=False),
+        "bad-missing": None,
+    }
+
+
+def test_the_gate_tells_good_archives_from_bad_ones(tmp_path):
+    (tmp_path / "network.py").write_text(NETWORK, encoding="utf-8")
+    made = archives()
+    for name, archive in made.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "test_archive.py").write_text(GATE.read_text(encoding="utf-8"), encoding="utf-8")
+        if archive is not None:
+            archive.save(str(tmp_path / name / "model.pt"))
+    path = os.pathsep.join([str(tmp_path), str(GATE.parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-v", "--color=no", "--import-mode=importlib", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+    )
+    said = [line for line in done.stdout.splitlines() if "::" in line]
+    bad = {line.split("/")[0] for line in said if " FAILED" in line or " ERROR" in line}
+    assert bad == {name for name in made if name.startswith("bad")}, done.stdout[-3000:]
+    assert sum(" PASSED" in line for line in said) >= 18
+
+
+def test_the_gate_needs_torch_and_pytest_only():
+    imports = [line.split()[1] for line in GATE.read_text("utf-8").splitlines() if line.startswith(("import", "from"))]
+    assert imports == ["pathlib", "pytest", "torch", "network"]
