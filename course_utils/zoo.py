@@ -101,7 +101,11 @@ class Row:
     @property
     def details(self) -> str:
         """What the marks leave out."""
-        told = [f"{STEPS[k]}: {s.detail}" for k, s in self.steps.items() if s.detail]
+        same: dict[str, list[str]] = {}
+        for step, result in self.steps.items():
+            if result.detail:
+                same.setdefault(result.detail, []).append(STEPS[step])
+        told = [text if len(steps) > 2 else f"{' and '.join(steps)}: {text}" for text, steps in same.items()]
         told += [f"{self.warned} TracerWarnings"] if self.warned else []
         return "; ".join([*told, self.failed] if self.failed else told)
 
@@ -162,7 +166,8 @@ class Zoo:
         for row in self.rows:
             cells = self._cells(row)
             first = f'<th scope="row" style="{cell}"><code>{html.escape(cells[0])}</code></th>'
-            body += f"<tr>{first}" + "".join(f'<td style="{cell}">{html.escape(x)}</td>' for x in cells[1:]) + "</tr>"
+            short = "".join(f'<td style="{cell};white-space:nowrap">{html.escape(x)}</td>' for x in cells[1:-1])
+            body += f'<tr>{first}{short}<td style="{cell}">{html.escape(cells[-1])}</td></tr>'
         key = f"= {VERDICTS['equal']} · ≈ {VERDICTS['close']}, with the difference as a share of it"
         return (
             f'<div style="max-width:100%;overflow-x:auto"><p>{html.escape(self.origin)}<br>{key}</p>'

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from course_utils.checks import NotYet, check_for
 from course_utils.models import randomise_statistics
 
-
 # Its first call imports a good part of torch, for seconds; that is not to count against the time limit of an answer.
 torch.testing.assert_close(torch.zeros(1), torch.zeros(1))
 
