@@ -237,7 +237,7 @@ def test_the_table_escapes_what_a_model_says(archive) -> None:
 
 def test_files_that_are_no_archives(tmp_path: Path, archive) -> None:
     x = torch.ones(2)
-    with pytest.raises(MigrationError, match="there is no file none.pt"):
+    with pytest.raises(MigrationError, match=r"there is no file none\.pt"):
         migrate(tmp_path / "none.pt", x)
     whole = archive(models.DigitNet(), torch.rand(1, 1, 8, 8)).read_bytes()
     damaged = tmp_path / "damaged.pt"
@@ -252,7 +252,7 @@ def test_files_that_are_no_archives(tmp_path: Path, archive) -> None:
     with pytest.raises(MigrationError, match="do not fit its checksum; get the file again"):
         migrate(damaged, x)
     torch.save({"a": x}, damaged)
-    with pytest.raises(MigrationError, match="no TorchScript archive. It is read by torch.load"):
+    with pytest.raises(MigrationError, match=r"no TorchScript archive\. It is read by torch\.load"):
         migrate(damaged, x)
     torch.export.save(torch.export.export(models.DigitNet().eval(), (torch.rand(2, 1, 8, 8),)), tmp_path / "p.pt2")
     with pytest.raises(MigrationError, match=r"exported program \(.pt2\)"):
