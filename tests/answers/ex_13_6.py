@@ -1,0 +1,116 @@
+"""Answers to 13.6: a model of one's own, and inputs that say something about it."""
+
+import torch
+from torch import nn
+
+from course_utils import models
+from tests.answers import right, wrong
+
+
+class Limiter(nn.Module):
+    def forward(self, x):
+        while bool(x.abs().max() > 1):
+            x = x * 0.5
+        return x
+
+
+class TwoInputs(nn.Module):
+    def forward(self, x, rate: int):
+        if rate > 8000:
+            return {"sound": x[:, ::2], "rate": rate // 2}
+        return {"sound": x, "rate": rate}
+
+
+class Noisy(nn.Module):
+    def forward(self, x):
+        return x + torch.randn(x.shape, generator=GENERATOR)
+
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+class Unconvertible(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.change = lambda x: x * 2
+
+    def forward(self, x):
+        if bool(x.sum() < 0):
+            return self.change(x)
+        return x + 1
+
+
+def two_sizes():
+    return torch.rand(2, 3), [torch.rand(5, 3), -torch.rand(1, 3)]
+
+
+@wrong("training mode")
+def in_training_mode():
+    return lambda: ("net", nn.Sequential(nn.Linear(3, 2), nn.Dropout()), *two_sizes())
+
+
+@wrong("Every input has the same sizes")
+def one_size():
+    return lambda: ("limiter", Limiter().eval(), torch.rand(2, 3), [torch.rand(2, 3) * 10])
+
+
+@wrong("Every input has the same sizes")
+def no_others():
+    return lambda: ("limiter", Limiter().eval(), torch.rand(2, 3), [])
+
+
+@wrong("Two of your inputs are the same")
+def the_same_twice():
+    def my_model():
+        example = torch.rand(2, 3)
+        return "limiter", Limiter().eval(), example, [torch.rand(4, 3), example]
+
+    return my_model
+
+
+@wrong("does not equal its own copy")
+def random_numbers():
+    return lambda: ("noisy", Noisy().eval(), *two_sizes())
+
+
+@wrong("No conversion of your model holds")
+def neither_traced_nor_scripted():
+    return lambda: ("neither", Unconvertible().eval(), torch.rand(2, 3), [-torch.rand(5, 3)])
+
+
+@wrong("four things")
+def without_a_name():
+    return lambda: (Limiter().eval(), *two_sizes())
+
+
+@wrong("in this order")
+def in_another_order():
+    return lambda: (Limiter().eval(), "limiter", *two_sizes())
+
+
+@wrong("give the model a name", status="your code raised")
+def a_name_of_signs():
+    return lambda: ("!", Limiter().eval(), *two_sizes())
+
+
+@right
+def with_a_loop():
+    return lambda: ("limiter", Limiter().eval(), torch.rand(2, 3), [torch.rand(5, 3) * 100, torch.zeros(1, 3)])
+
+
+@right
+def two_arguments_and_a_dict():
+    def my_model():
+        others = [(torch.rand(3, 6), 8000), (torch.rand(1, 4), 16000)]
+        return "halver", TwoInputs().eval(), (torch.rand(2, 8), 16000), others
+
+    return my_model
+
+
+@right
+def torchscript_already():
+    def my_model():
+        scripted = torch.jit.script(models.DigitNet().eval())
+        return "digits", scripted, torch.rand(2, 1, 8, 8), [torch.rand(3, 1, 8, 8)]
+
+    return my_model
