@@ -200,10 +200,11 @@ class Dossier:
             found = "".join(_shown(entry) for entry in seen) or "no entry"
             rows.append(
                 f'<tr><th scope="row" style="{cell}">{stage}<br><small style="font-weight:normal">{meaning}</small>'
-                f'</th><td style="{cell};background:{shade};white-space:nowrap">{OUTCOMES[outcome]} {outcome}</td>'
+                f'</th><td style="{cell};background:{shade}">{OUTCOMES[outcome]} {outcome}</td>'
                 f'<td style="{cell}">{found}</td></tr>'
             )
-        heads = "".join(f'<th scope="col" style="{cell}">{x}</th>' for x in ("stage", "outcome", "what was seen"))
+        columns = {"stage": "20%", "outcome": "10%", "what was seen": "70%"}  # else JupyterLab makes them equal
+        heads = "".join(f'<th scope="col" style="{cell};width:{w}">{x}</th>' for x, w in columns.items())
         return (
             '<div style="max-width:100%">'
             f'<p style="font-size:130%;margin:0.3em 0"><strong>{html.escape(self.headline)}</strong></p>'
