@@ -203,7 +203,7 @@ def _first_line(error: BaseException) -> str:
         return f"{type(error).__name__} (without a message)"
     is_torchscript = "TorchScript" in str(error) and len(lines) > 1
     text = lines[-1] if is_torchscript else lines[0]
-    text = re.sub(r"(?<![\w.])(?:[A-Za-z]:)?[\\/][^\s:\"']*[\\/]([^\s\\/:\"']+)", r"\1", text)
+    text = re.sub(r"(?<![\w.])(?<!:/)(?!//)(?:[A-Za-z]:)?[\\/][^\s:\"']*[\\/]([^\s\\/:\"']+)", r"\1", text)
     name = "torch.jit.Error" if type(error).__module__ == "torch.jit" else type(error).__name__
     return f"{name}: {text[:400]}"
 

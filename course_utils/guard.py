@@ -3,7 +3,9 @@
 On Linux the function runs in a forked copy of the process: an endless loop (also inside the TorchScript interpreter,
 which no signal can interrupt), a crash of the interpreter and a memory hog end with that copy, and nothing that the
 function changes reaches the notebook. Elsewhere it runs in a thread: an endless Python loop is stopped, compiled code
-cannot be, and the message says so.
+cannot be, and the message says so. The thread also takes over on Linux where torch refuses ``backward`` in a fork: once
+autograd has threads of its own, as it has with a GPU, and after ``torch.export`` or ``torch.compile``, which let torch
+believe that there is one.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from typing import Any
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory: you tried to allocate", "std::bad_alloc")
 SECONDS = 20.0
 MEMORY = 4 * 2**30
+# Part of torch's message, whether the function raised it or returned it as what it saw (autograd/engine.cpp).
+_NO_BACKWARD_HERE = b"threading in combination with fork-based multiprocessing"
 _MAX_PRINTED = 2000
 _LENGTH_BYTES = 8
 
@@ -109,6 +113,8 @@ def _run_forked(function: Callable[[], Any], seconds: float, memory: int) -> Res
         raise _too_slow(seconds, ended=True)
     if not payload:
         raise _crash(status)
+    if _NO_BACKWARD_HERE in payload:
+        return _run_threaded(function, seconds, memory)
     kind, value, printed = pickle.loads(payload)
     if kind == "memory":
         raise _too_big(memory)

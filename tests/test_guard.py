@@ -296,6 +296,45 @@ def test_it_works_after_torch_ran_on_all_threads() -> None:
     assert run_limited(work, seconds=15).value == [2 * 300.0**3, 27.0]
 
 
+AFTER_EXPORT = """
+import os
+import torch
+from course_utils import exercises, guard
+
+def work():
+    x = torch.ones(3, requires_grad=True)
+    (x * x).sum().backward()
+    return x.grad.tolist()
+
+torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),))
+work()
+if not os.fork():
+    try:
+        work()
+    except RuntimeError:
+        os.write(1, b"torch refuses it in a fork\\n")
+    finally:
+        os._exit(0)
+os.wait()
+print(guard.run_limited(work).value)
+
+def answer():
+    raise RuntimeError(work())
+
+print(guard.run_limited(lambda: exercises._judge(lambda given: given(), answer)).value[1])
+"""
+
+
+@forks
+def test_it_works_after_autograd_started_threads() -> None:
+    """In a process of its own: after this, torch refuses backward in every fork of it."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", AFTER_EXPORT], capture_output=True, text=True, encoding="utf-8"
+    )
+    expected = ["torch refuses it in a fork", "[2.0, 2.0, 2.0]", "RuntimeError: [2.0, 2.0, 2.0]"]
+    assert done.stdout.splitlines() == expected, done.stderr
+
+
 @forks
 def test_an_interrupt_of_the_notebook_ends_the_answer() -> None:
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))

@@ -1,6 +1,9 @@
 """The zip around a model: its entries, read within limits and compared with their checksums. Nothing goes to disk.
 
-torch reads the same zip and does not compare the checksums of stored entries, which is why this module does.
+torch reads the same zip and does not compare the checksums of stored entries, which is why this module does. A zip says
+the same things twice, in front of an entry (or behind it) and in the list at the end, and Python's zipfile believes the
+list; an entry that the list has lost or emptied leaves bytes that belong to nobody, so those are looked for as well.
+Layout of a zip: APPNOTE.TXT of PKWARE, sections 4.3.7 (local header) and 4.3.9 (data descriptor).
 """
 
 from __future__ import annotations
@@ -22,6 +25,11 @@ ZIP_ERRORS = (
     zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
     OSError, ValueError, OverflowError, IndexError, KeyError,
 )  # fmt: skip
+
+# Mark and version, flags, then (behind time, checksum and sizes) the lengths of the name and of the extra field.
+_LOCAL_HEADER = struct.Struct("<6sH18xHH")
+_DESCRIPTOR_FOLLOWS = 8
+_LONGEST_DESCRIPTOR = 24
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ class Container:
                 "its entries overlap: together they claim more bytes than the file has, as a zip bomb does, or the "
                 "list of entries is damaged; do not load it, get it again"
             )
-        self.problems = self._names_problems(tops)
+        self.problems = self._names_problems(tops) + self._layout_problems(file)
         self._unpacked = 0
         self._by_name = {x.filename: x for x in reversed(self._infos)}
 
@@ -198,6 +206,40 @@ class Container:
         if len(tops) > 1:
             found.append(f"there are {len(tops)} folders at the top where torch writes one")
         return found
+
+    def _layout_problems(self, file: BinaryIO) -> list[str]:
+        """Do the entries, as the list describes them, fill the file from its start to the list without a gap?"""
+        ordered = sorted(self._infos, key=lambda x: x.header_offset)
+        ends = [x.header_offset for x in ordered[1:]] + [self._zip.start_dir]
+        found = ["there are bytes before its first entry; torch writes none"] if ordered[0].header_offset else []
+        for info, end in zip(ordered, ends, strict=True):
+            header = b""
+            if 0 <= info.header_offset < self._size:
+                file.seek(info.header_offset)
+                header = file.read(_LOCAL_HEADER.size)
+            if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
+                found.append(f"{_shown(info.filename)} does not stand where the list says; get the file again")
+                continue
+            _, flags, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
+            data_end = info.header_offset + len(header) + name_bytes + extra_bytes + info.compress_size
+            behind = b""
+            if 0 < end - data_end <= _LONGEST_DESCRIPTOR:
+                file.seek(data_end)
+                behind = file.read(end - data_end)
+            if end != data_end and not (flags & _DESCRIPTOR_FOLLOWS and _describes(behind, info.CRC)):
+                found.append(
+                    f"the list of entries does not fit the bytes around {_shown(info.filename)}: something was cut, "
+                    "emptied or hidden there; get the file again"
+                )
+        return found[:8]
+
+
+def _describes(behind: bytes, checksum: int) -> bool:
+    """Is this a data descriptor for that checksum? Its mark is optional, and its two sizes have 4 or 8 bytes each."""
+    for mark in (b"PK\x07\x08", b""):
+        if len(behind) - len(mark) in (12, 20) and behind.startswith(mark + checksum.to_bytes(4, "little")):
+            return True
+    return False
 
 
 def _shown(name: str) -> str:
