@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from course_utils.manifest import course_root
+from course_utils.status_line import status_line
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -69,7 +70,12 @@ def compiled(program: ExportedProgram, name: str, progress: bool = True) -> Path
         import torch
 
         text = f"compiling {name} with AOTInductor: ten to forty seconds, the first time only"
-        with _line(text if progress else ""), _quiet(), tempfile.TemporaryDirectory(dir=_folder()) as work:
+        with (
+            status_line(progress, at_once=True) as show,
+            _quiet(),
+            tempfile.TemporaryDirectory(dir=_folder()) as work,
+        ):
+            show(text)
             made = torch._inductor.aoti_compile_and_package(program, package_path=str(Path(work) / target.name))
             os.replace(made, target)  # never there in part; of two processes that compile at once, the last one wins
     return target
@@ -191,23 +197,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-@contextlib.contextmanager
-def _line(text: str) -> Iterator[None]:
-    """Show a line while the body runs: in a notebook, in a terminal, or nowhere."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    handle = None
-    if text and not os.environ.get("COURSE_QUIET"):
-        if getattr(shell, "kernel", None) is not None:
-            from IPython.display import display
-
-            handle = display({"text/plain": text}, raw=True, display_id=True)
-        elif sys.stderr is not None and sys.stderr.isatty():
-            print(text, file=sys.stderr, flush=True)
-    try:
-        yield
-    finally:
-        if handle is not None:
-            handle.update({"text/plain": ""}, raw=True)

@@ -35,7 +35,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils import archive, guard
+from course_utils import aoti, archive, guard
 from course_utils.parity import Case, batch_sizes, check_parity
 from course_utils.parity.check import as_cases
 
@@ -45,6 +45,7 @@ ROUTES = {
     "onnx": "ONNX",
     "aoti": "AOTInductor package",
 }
+NO_COMPILER = "there is no C++ compiler here"
 FILES = {"convert": "exported.pt2", "export": "exported.pt2", "onnx": "model.onnx", "aoti": "compiled.pt2"}
 HOLDS, PARTLY, DIFFERS, REFUSED = "holds", "partly", "differs", "refused"
 SECONDS = 180.0
@@ -590,7 +591,9 @@ def _pt2(program: torch.export.ExportedProgram, file: Path) -> Callable[[], Call
 
 
 def _aoti(program: torch.export.ExportedProgram, file: Path) -> Callable[[], Callable[..., Any]]:
-    os.environ["AOTI_RUNTIME_CHECK_INPUTS"] = "1"  # read when a package is loaded; without it any shape is taken
+    if not aoti.has_compiler():
+        raise RuntimeError(NO_COMPILER)
+    os.environ[aoti.CHECKS_VARIABLE] = "1"  # read when a package is loaded; without it any shape is taken
     torch._inductor.aoti_compile_and_package(program, package_path=str(file))
     return lambda: torch._inductor.aoti_load_package(str(file))  # a fresh one, since it may keep state
 
@@ -720,6 +723,8 @@ def _advice(given: Any, attempts: Sequence[Attempt], seen: _Found, saved: tuple[
             "if the inputs that hold are all you need, use that file; the others end in an error and not in silence"
         )
     refusals = " ".join(a.text for a in attempts)
+    if NO_COMPILER in refusals:
+        lines.append("AOTInductor needs a C++ compiler: run `course doctor`, which says how to get one, and try again")
     if "dynamic value of" in refusals:
         lines.append("a loop depends on data: rewrite it with while_loop or without a loop, then torch.export")
     if "SetAttr" in refusals or "attributes that forward writes" in seen.traits:
@@ -735,7 +740,7 @@ def _advice(given: Any, attempts: Sequence[Attempt], seen: _Found, saved: tuple[
             f"{' and '.join(saved)} are in the folder" if saved else "give a folder (into=…) to get weights and code"
         )
         lines.append(f"otherwise rewrite the module from the archive's code and load its weights: {where}")
-    else:
+    elif any(a.outcome == REFUSED and NO_COMPILER not in a.text for a in attempts):
         lines.append("the error above names the line to rewrite: torch.cond for a branch, while_loop for a loop")
     return tuple(lines)
 

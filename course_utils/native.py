@@ -32,6 +32,7 @@ from types import EllipsisType
 from typing import Any
 
 from course_utils.manifest import course_root
+from course_utils.status_line import status_line
 
 WINDOWS = os.name == "nt"
 PROGRAMS = ("run_model", "serve")
@@ -211,7 +212,7 @@ def _make(work: Path, targets: Iterable[str], progress: bool) -> None:
     said: list[str] = []
     start = time.monotonic()
     with (
-        _progress_line(progress) as show,
+        status_line(progress, at_once=True) as show,
         subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -272,37 +273,6 @@ def _take(handle: Any) -> bool:
     except OSError:
         return False
     return True
-
-
-class _progress_line:
-    """Context manager that gives a function to show one changing line with, in a notebook or a terminal."""
-
-    def __init__(self, wanted: bool) -> None:
-        self._handle: Any = None
-        ipython = sys.modules.get("IPython")
-        shell = ipython.get_ipython() if ipython else None
-        wanted = wanted and not os.environ.get("COURSE_QUIET")
-        self._notebook = wanted and getattr(shell, "kernel", None) is not None
-        self._terminal = wanted and not self._notebook and sys.stderr is not None and sys.stderr.isatty()
-
-    def __enter__(self) -> Any:
-        return self._show
-
-    def _show(self, line: str) -> None:
-        if self._terminal:
-            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-        elif self._notebook and self._handle is None:
-            from IPython.display import display
-
-            self._handle = display({"text/plain": line}, raw=True, display_id=True)
-        elif self._notebook:
-            self._handle.update({"text/plain": line}, raw=True)
-
-    def __exit__(self, *error: object) -> None:
-        if self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        elif self._handle is not None:
-            self._handle.update({"text/plain": ""}, raw=True)
 
 
 # --- running ---------------------------------------------------------------------------------------------------------

@@ -18,11 +18,8 @@ import html
 import itertools
 import logging
 import math
-import os
 import random
 import statistics
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -37,6 +34,8 @@ _extension_log.setLevel(logging.ERROR)
 from torch.utils import benchmark  # noqa: E402
 
 _extension_log.setLevel(_level)
+
+from course_utils.status_line import Show, status_line  # noqa: E402
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,8 +52,6 @@ __all__ = [
     "warmup_figure",
 ]
 
-Progress = Callable[[str], None]
-
 CONFIDENCE = 0.99  # of the interval around the median ratio; see median_interval
 MARGIN = 0.03  # smallest difference that gets a verdict: deep copies of one model differ by up to
 # 2 % (measured with this module), for where their weights happen to lie in memory
@@ -62,7 +59,6 @@ FEWEST_ROUNDS = 5  # below five, the interval says next to nothing
 WINDOW = 3  # warm-up: the last three calls are set against the three before them
 TOLERANCE = 0.10  # warm-up: … and may differ by this much
 BUSY = 0.25  # IQR above this share of the median: the machine was busy
-SHOW_AFTER = 2.0  # seconds of work before a progress line appears
 
 LEFT = (0, 6, 7)  # columns of the table that hold words; the others hold numbers
 VERDICT_SYMBOL = {"baseline": "•", "faster": "▲", "slower": "▼", "no difference shown": "?"}
@@ -203,7 +199,7 @@ def compare_speed(
     time_budget: float = 8.0,
     confidence: float = CONFIDENCE,
     margin: float = MARGIN,
-    progress: bool | Progress | None = None,
+    progress: bool | Show | None = None,
     clock: Callable[[], float] = benchmark.timer,
 ) -> SpeedReport:
     """Time ``candidate(*args)`` for each candidate, in turns; the first entry is the baseline.
@@ -255,7 +251,7 @@ def compare_speed(
     # A third of the budget goes to the warm-up, in equal shares: the rounds are the measurement.
     share = time_budget / 3 / len(candidates)
 
-    with _progress_line(progress) as show:
+    with status_line(progress) as show:
         for name, candidate in candidates.items():
             show(f"warming up {name}")
             with _naming(name), benchmark.set_torch_threads(threads):
@@ -621,64 +617,3 @@ def _number(x: float, digits: int = 3) -> str:
     if rounded == 0:
         return "0"
     return f"{rounded:.{max(0, digits - 1 - math.floor(math.log10(abs(rounded))))}f}"
-
-
-# -- progress -----------------------------------------------------------------------------------------------
-
-
-class _progress_line:
-    """Context manager that gives a function to show a line with, and leaves nothing behind.
-
-    Lines are held back for the first two seconds and come at most twice a second, so that showing them
-    does not disturb what is timed.
-    """
-
-    def __init__(self, progress: bool | Progress | None) -> None:
-        if progress is None:
-            progress = not os.environ.get("COURSE_QUIET")
-        self._write: Progress | None
-        self._erase: Callable[[], None] | None = None
-        if callable(progress):
-            self._write = progress
-        else:
-            self._write = self._find_place() if progress else None
-        # A caller's own function is given every line: it decides what to do with them.
-        self._wait = 0.0 if callable(progress) else SHOW_AFTER
-        self._next = 0.0
-        self._shown = False
-
-    def _find_place(self) -> Progress | None:
-        # An IPython kernel has loaded IPython already; importing it here would cost everyone else.
-        ipython = sys.modules.get("IPython")
-        shell = ipython.get_ipython() if ipython else None
-        if getattr(shell, "kernel", None) is not None:
-            from IPython.display import display
-
-            handle: list[Any] = []
-
-            def in_notebook(line: str) -> None:
-                if handle:
-                    handle[0].update({"text/plain": line}, raw=True)
-                else:
-                    handle.append(display({"text/plain": line}, raw=True, display_id=True))
-
-            self._erase = lambda: in_notebook("")
-            return in_notebook
-        if sys.stderr is not None and sys.stderr.isatty():
-            self._erase = lambda: print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-            return lambda line: print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-        return None
-
-    def __enter__(self) -> Progress:
-        self._next = time.monotonic() + self._wait
-        return self._show
-
-    def _show(self, line: str) -> None:
-        if self._write is not None and time.monotonic() >= self._next:
-            self._write(line)
-            self._shown = True
-            self._next = time.monotonic() + (0.5 if self._wait else 0.0)
-
-    def __exit__(self, *error: object) -> None:
-        if self._shown and self._erase is not None:
-            self._erase()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from course_utils import cli, guard, models
+from course_utils import aoti, cli, guard, models
 from course_utils import migrate as migration
 from course_utils.migrate import MigrationError, migrate, read_input
 from course_utils.parity import Case
@@ -187,6 +187,24 @@ def test_eager_modules_go_by_export() -> None:
     assert outcomes(report) == {"export": "holds"} and {"batch 1", "batch 5"} <= set(report.best.holds), report
     refused = migrate(Branch().eval(), torch.ones(2), routes=["export"])
     assert outcomes(refused) == {"export": "refused"} and "torch.cond" in refused.advice[-1]
+
+
+def test_an_archive_becomes_a_compiled_package(archive, tmp_path: Path) -> None:
+    """Its own checks are on, so that a batch of 1, for which it was not compiled, is refused and not answered."""
+    if not aoti.has_compiler():
+        pytest.skip("there is no C++ compiler here")
+    out = tmp_path / "out"
+    report = migrate(archive(nn.Linear(4, 2), torch.rand(3, 4)), torch.rand(3, 4), routes=["aoti"], into=out)
+    assert outcomes(report) == {"aoti": "partly"} and report.attempts[0].refuses == ("batch 1",), report
+    assert {"batch 2", "batch 5", "times 10"} <= set(report.attempts[0].holds)
+    assert (out / "compiled.pt2").is_file() and "the line to rewrite" not in str(report)
+
+
+def test_a_compiled_package_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aoti, "has_compiler", lambda: False)
+    report = migrate(models.DigitNet().eval(), torch.rand(2, 1, 8, 8), routes=["aoti"])
+    assert outcomes(report) == {"aoti": "refused"}
+    assert report.advice[-1].startswith("AOTInductor needs a C++ compiler: run `course doctor`")
 
 
 def test_a_fixed_size_that_is_refused_is_partly() -> None:

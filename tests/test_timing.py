@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils import benchmark
 
-from course_utils import timing
+from course_utils import status_line, timing
 from course_utils.timing import (
     SpeedReport,
     compare_speed,
@@ -653,7 +653,7 @@ def test_on_a_terminal_a_line_appears_late_and_is_erased(monkeypatch):
     compare_speed({"f": clock.worker("f", 1e-2)}, clock=clock)
     assert not terminal, "short work shows nothing"
 
-    monkeypatch.setattr(timing, "SHOW_AFTER", 0.0)
+    monkeypatch.setattr(status_line, "SHOW_AFTER", 0.0)
     compare_speed({"f": clock.worker("f", 1e-2)}, clock=clock)
     written = "".join(terminal)
     assert "warming up f" in written
@@ -681,7 +681,7 @@ def test_in_a_notebook_the_line_is_one_display_that_ends_empty(monkeypatch):
 
     monkeypatch.setattr(IPython, "get_ipython", lambda: types.SimpleNamespace(kernel=object()))
     monkeypatch.setattr(IPython.display, "display", display)
-    monkeypatch.setattr(timing, "SHOW_AFTER", 0.0)
+    monkeypatch.setattr(status_line, "SHOW_AFTER", 0.0)
     monkeypatch.delenv("COURSE_QUIET", raising=False)
     clock = Clock()
     compare_speed({"f": clock.worker("f", 1e-2)}, clock=clock)
@@ -690,7 +690,7 @@ def test_in_a_notebook_the_line_is_one_display_that_ends_empty(monkeypatch):
 
 
 def test_captured_output_stays_empty(capfd, monkeypatch):
-    monkeypatch.setattr(timing, "SHOW_AFTER", 0.0)
+    monkeypatch.setattr(status_line, "SHOW_AFTER", 0.0)
     clock = Clock()
     compare_speed({"f": clock.worker("f", 1e-2)}, clock=clock)
     assert capfd.readouterr() == ("", "")

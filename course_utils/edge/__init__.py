@@ -23,6 +23,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from course_utils.status_line import status_line
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCK = ROOT / "requirements-executorch.lock"
 STORED = Path(__file__).with_name("stored.json")
@@ -155,12 +157,10 @@ def run(exported: Any, batches: Sequence[Any], *, seconds: float = SECONDS) -> R
     """
     import torch
 
-    from course_utils.timing import _progress_line
-
     python = interpreter()
     if python is None:
         raise EdgeError("ExecuTorch is not installed here; run `make executorch`, or show `stored()`.")
-    with tempfile.TemporaryDirectory() as name, _progress_line(None) as show:
+    with tempfile.TemporaryDirectory() as name, status_line() as show:
         folder = Path(name)
         torch.export.save(exported, folder / "model.pt2")
         torch.save(list(batches), folder / "batches.pt")
