@@ -11,7 +11,8 @@ from course_utils.status_line import status_line
 
 class Terminal(list):
     def write(self, text: str) -> None:
-        self.append(text)
+        if text:
+            self.append(text)
 
     def flush(self) -> None:
         pass
@@ -20,8 +21,8 @@ class Terminal(list):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """No fixture: pytest puts its own stderr back between a test's fixtures and its body."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setitem(sys.modules, "IPython", None)
@@ -29,7 +30,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return terminal
 
 
-def test_long_work_shows_its_first_line_at_once_and_every_one(terminal: Terminal) -> None:
+def test_long_work_shows_its_first_line_at_once_and_every_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
     with status_line(at_once=True) as show:
         show("one")
         assert terminal == ["\r\x1b[Kone"]
@@ -37,14 +39,16 @@ def test_long_work_shows_its_first_line_at_once_and_every_one(terminal: Terminal
     assert terminal == ["\r\x1b[Kone", "\r\x1b[Ktwo", "\r\x1b[K"]
 
 
-def test_it_is_erased_when_the_work_fails(terminal: Terminal) -> None:
+def test_it_is_erased_when_the_work_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
     with pytest.raises(RuntimeError), status_line(at_once=True) as show:
         show("one")
         raise RuntimeError
     assert terminal[-1] == "\r\x1b[K"
 
 
-def test_nothing_is_shown_to_who_does_not_want_it(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_shown_to_who_does_not_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
     with status_line(False, at_once=True) as show:
         show("one")
     monkeypatch.setenv("COURSE_QUIET", "1")
@@ -53,7 +57,8 @@ def test_nothing_is_shown_to_who_does_not_want_it(terminal: Terminal, monkeypatc
     assert terminal == []
 
 
-def test_a_function_of_the_caller_gets_every_line(terminal: Terminal) -> None:
+def test_a_function_of_the_caller_gets_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
     lines: list[str] = []
     with status_line(lines.append) as show:
         show("one")
