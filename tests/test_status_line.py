@@ -1,4 +1,4 @@
-"""The one line of progress. That it comes late, and in a notebook, is shown in test_timing.py, through a tool that uses it."""
+"""The one line of progress. That it comes late, and in a notebook, is shown in test_timing.py, through a tool."""
 
 from __future__ import annotations
 
