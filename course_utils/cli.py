@@ -3,6 +3,7 @@ inside a model file, try the classifiers of torchvision, take a model out of Tor
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -218,11 +219,11 @@ def _trust(course: manifest.Course) -> None:
     from nbformat.sign import NotebookNotary
 
     notary = NotebookNotary()
-    for path in [course.notebook(x) for x in course.lessons] + [course.solution(x) for x in course.lessons]:
-        try:
-            notary.sign(nbformat.read(path, as_version=4))
-        except Exception:  # a missing or damaged file, or no place to note it: the drawings show as text until run
-            continue
+    with contextlib.closing(notary.store):
+        for path in [course.notebook(x) for x in course.lessons] + [course.solution(x) for x in course.lessons]:
+            # A missing or damaged file, or no place to note it: the drawings show as text until run.
+            with contextlib.suppress(Exception):
+                notary.sign(nbformat.read(path, as_version=4))
 
 
 def _is_free(port: int) -> bool:
