@@ -225,7 +225,7 @@ def test_derived_files_are_what_is_committed() -> None:
 
 # --- canonical form
 
-CELL_FILE = f"/tmp/ipykernel_{77}/123.py"  # put together here, so that no tracked file holds such a path
+CELL_FILE = "/" + f"tmp/ipykernel_{77}/123.py"  # put together here, so that no tracked file holds such a path
 
 
 def messy() -> nbformat.NotebookNode:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.checks import NotYet, check_for, expect_parity, expect_traced
+from course_utils.checks.shared import NOTHING
 
 
 @check_for("01.1")
@@ -95,7 +96,7 @@ def dict_output(answer: Any) -> None:
         x = torch.rand(6, 6)
     traced = answer(model, x[:2])
     if traced is None:
-        raise NotYet("Your function returns nothing.", look_at="the last line of your function: `return` the trace")
+        raise NotYet(NOTHING, look_at="the last line of your function: `return` the trace")
     expect_traced(traced, "Your function does not return a trace.")
     out = traced(x)
     if not isinstance(out, dict):
@@ -133,7 +134,7 @@ def two_methods(answer: Any) -> None:
         x = torch.rand(5, 12)
     traced = answer(model, x[:2])
     if traced is None:
-        raise NotYet("Your function returns nothing.", look_at="the last line of your function: `return` the trace")
+        raise NotYet(NOTHING, look_at="the last line of your function: `return` the trace")
     expect_traced(traced, "Your function does not return a trace.")
     code = model.encode(x).detach()
     for name, given in (("encode", x), ("decode", code), ("forward", x)):
@@ -169,7 +170,7 @@ def _check_no_trace_left(answer: Any, model: nn.Module, x: Tensor) -> None:
     reference = copy.deepcopy(model).eval()
     traced = answer(model, x[:3])
     if traced is None:
-        raise NotYet("Your function returns nothing.", look_at="the last line of your function: `return` the trace")
+        raise NotYet(NOTHING, look_at="the last line of your function: `return` the trace")
     expect_traced(traced, "Your function does not return a trace.")
     if not torch.equal(traced(x), traced(x)):
         raise NotYet(

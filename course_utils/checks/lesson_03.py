@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.checks import NotYet, check_for, expect_parity
+from course_utils.checks.shared import NOTHING
 from course_utils.parity.compare import brief
 
 
@@ -248,7 +249,7 @@ def detector(answer: Any) -> None:
     zoo = {name: (f, torch.rand(shape, generator=generator)) for name, (f, shape, _) in _ZOO.items()}
     given = answer(dict(zoo))
     if given is None:
-        raise NotYet("Your function returns nothing.", look_at="the last line of your function: `return` the names")
+        raise NotYet(NOTHING, look_at="the last line of your function: `return` the names")
     try:
         names = set(given)
     except TypeError:

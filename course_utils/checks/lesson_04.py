@@ -10,13 +10,8 @@ from torch import Tensor, nn
 
 from course_utils import ir
 from course_utils.checks import NotYet, check_for, expect_parity
+from course_utils.checks.shared import NOTHING, noise
 from course_utils.models import DigitNet
-
-NOTHING = "Your function returns nothing."
-
-
-def _noise(*shape: int, seed: int) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @check_for("04.1")
@@ -32,7 +27,7 @@ def alive_in_a_trace(answer: Any) -> None:
         def forward(self, images: Tensor) -> Tensor:
             return answer(images) + 1.0
 
-    x = _noise(3, 1, 4, 4, seed=1)
+    x = noise(3, 1, 4, 4, seed=1)
     dark, grey, bright = x * 0.2, x * 0.8, x * 5  # no round, one round, four rounds
     expect_parity(
         reference,
@@ -63,7 +58,7 @@ def every_number_of_steps(answer: Any) -> None:
             level = 0.8 * level + 0.2 * x[:, i]
         return level
 
-    x = _noise(3, 9, seed=2)
+    x = noise(3, 9, seed=2)
     expect_parity(
         reference,
         answer,
@@ -102,7 +97,7 @@ def sparing_reader(answer: Any) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         backbone = _Backbone().eval()
-    full = _noise(5, 1, 8, 8, seed=3)
+    full = noise(5, 1, 8, 8, seed=3)
     half = full * torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0]).reshape(5, 1, 1, 1)
     reference = copy.deepcopy(backbone)
 

@@ -16,18 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.checks import NotYet, check_for, expect_parity
-
-NOTHING = "Your function returns nothing."
+from course_utils.checks.shared import NOTHING, WritesOnLoad, noise
 
 
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         yield Path(name)
-
-
-def _noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _bytes_of(module: Any, **extra: str) -> bytes:
@@ -59,7 +54,7 @@ def one_file_for_both(answer: Any) -> None:
     if not (isinstance(answer, tuple) and len(answer) == 2 and all(callable(x) for x in answer)):
         raise NotYet("The answer is not the pair of your two functions.", look_at='check("05.1", (save_…, load_…))')
     save, load = answer
-    model, x = _Net().eval(), _noise(2, 4)
+    model, x = _Net().eval(), noise(2, 4)
     names = ["cat", "Käse", '日本 "quoted"\n']
     with _folder() as folder:
         made = {"a scripted model": torch.jit.script(model), "a traced model": torch.jit.trace(model, x)}
@@ -167,27 +162,6 @@ class _Tied(nn.Module):
         return 4
 
 
-class _Writer(nn.Module):
-    """Writes a file when it is loaded."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self.path = path
-
-    @torch.jit.export
-    def __getstate__(self) -> tuple[str, bool]:
-        return self.path, self.training
-
-    @torch.jit.export
-    def __setstate__(self, state: tuple[str, bool]) -> None:
-        self.path = state[0]
-        self.training = state[1]
-        torch.save(torch.zeros(1), self.path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + torch.tensor([1.0, 2.0])
-
-
 @check_for("05.2")
 def told_without_loading(answer: Any) -> None:
     """A function path → dict of methods, number of values, and whether code runs on load."""
@@ -199,7 +173,7 @@ def told_without_loading(answer: Any) -> None:
             "a frozen classifier": (torch.jit.freeze(scripted), ["forward"], 12 + 3 + 4, False),
             "a model with a tied layer": (torch.jit.script(_Tied()), ["forward", "width"], 16 + 4, False),
             "a model that writes a file when loaded": (
-                torch.jit.script(_Writer(str(trap))),
+                torch.jit.script(WritesOnLoad(str(trap))),
                 ["__getstate__", "__setstate__", "forward"],
                 0,
                 True,
@@ -285,7 +259,7 @@ def _zip_of_a_photo() -> bytes:
 def _broken_files(trap: Path) -> dict[str, tuple[bytes, str]]:
     """What is in each hidden file, and the right word for it."""
     whole = _bytes_of(torch.jit.script(_Net().eval()))
-    other = _bytes_of(torch.jit.trace(_Net().eval(), _noise(1, 4)), **{"notes.txt": "x"})
+    other = _bytes_of(torch.jit.trace(_Net().eval(), noise(1, 4)), **{"notes.txt": "x"})
     weights = io.BytesIO()
     torch.save(_Net().state_dict(), weights)
     return {
@@ -300,7 +274,7 @@ def _broken_files(trap: Path) -> dict[str, tuple[bytes, str]]:
         "an archive with a flipped bit in its description": (_flipped(whole, "data.pkl", 30), "damaged"),
         "a scripted model": (whole, "fine"),
         "a traced model with an extra file": (other, "fine"),
-        "an archive that writes a file when loaded": (_bytes_of(torch.jit.script(_Writer(str(trap)))), "fine"),
+        "an archive that writes a file when loaded": (_bytes_of(torch.jit.script(WritesOnLoad(str(trap)))), "fine"),
     }
 
 
@@ -351,7 +325,7 @@ def _expect_word(what: str, said: Any, word: str) -> None:
 @check_for("05.4")
 def read_after_loading(answer: Any) -> None:
     """A function (net, labels) → scripted module whose read survives saving and loading."""
-    net, x = _Net().eval(), _noise(6, 4, seed=3) * 4
+    net, x = _Net().eval(), noise(6, 4, seed=3) * 4
     for labels in (["cat", "dog", "cow"], ["Käse", "日本", ""]):
         module = answer(net, list(labels))
         if module is None:

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from course_utils import ir
 from course_utils.checks import NotYet, check_for
-
-NOTHING = "Your function returns nothing."
+from course_utils.checks.shared import NOTHING
 
 # --- 06.1 ------------------------------------------------------------------------------------------------------------
 

@@ -11,14 +11,10 @@ from torch import Tensor, nn
 
 from course_utils import ir
 from course_utils.checks import NotYet, check_for, expect_parity
+from course_utils.checks.shared import NOTHING, noise
 from course_utils.models import DigitNet, randomise_statistics
 
-NOTHING = "Your function returns nothing."
 WARM = 3  # a call of the probe is fast from this one on, counted from 1: two slow calls, as TorchScript has them
-
-
-def _noise(*shape: int, seed: int) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 # -- 07.1 -------------------------------------------------------------------------------------------------------------
@@ -76,7 +72,7 @@ class _Bench:
 @check_for("07.1")
 def honest_benchmark(answer: Any) -> None:
     """A function (model, x, repeats, clock, synchronise) → the median seconds of a settled inference."""
-    x = _noise(4, 3, seed=1)
+    x = noise(4, 3, seed=1)
     bench = _Bench(slow_calls=WARM - 1)
     model = bench.model().train()
     # One timed call: whatever slow call is left among the timed ones is the result.
@@ -192,10 +188,10 @@ class _Scorer(nn.Module):
 def frozen_with_names(answer: Any) -> None:
     """A function (model, names) → the model scripted and frozen, with these names; the model is left alone."""
     cases: list[tuple[Callable[[], nn.Module], list[str], Tensor, bool]] = [
-        (_Reader, ["names", "reset"], _noise(3, 1, 8, 8, seed=1), False),
-        (_Scorer, ["decide", "threshold"], _noise(2, 2, 9, seed=2), True),
-        (_Reader, ["reset"], _noise(2, 1, 8, 8, seed=3), True),
-        (_Scorer, [], _noise(2, 2, 9, seed=4), False),
+        (_Reader, ["names", "reset"], noise(3, 1, 8, 8, seed=1), False),
+        (_Scorer, ["decide", "threshold"], noise(2, 2, 9, seed=2), True),
+        (_Reader, ["reset"], noise(2, 1, 8, 8, seed=3), True),
+        (_Scorer, [], noise(2, 2, 9, seed=4), False),
     ]
     for kind, names, x, training in cases:
         with torch.random.fork_rng(devices=[]):
@@ -324,7 +320,7 @@ _cold.made = 0  # type: ignore[attr-defined]
 @check_for("07.3")
 def optimised_after(answer: Any) -> None:
     """A function (scripted, x) → the calls that it made until the executed plan was an optimised one."""
-    x = _noise(3, 4, seed=1)
+    x = noise(3, 4, seed=1)
     usual = torch._C._jit_get_num_profiled_runs()
     for kind in ("linear", "loop"):
         _expect_calls(answer, _cold(kind), x, usual + 1, "a cold model")
@@ -412,7 +408,7 @@ def folded_by_hand(answer: Any) -> None:
                 nn.init.uniform_(norm.weight, 0.5, 2.0)
                 nn.init.normal_(norm.bias)
         reference = copy.deepcopy(pair)
-        x = _noise(*shape, seed=5).to(conv.weight.dtype)
+        x = noise(*shape, seed=5).to(conv.weight.dtype)
         folded = answer(conv, norm)
         _expect_one_convolution(folded, conv, name)
         left = reference.state_dict()

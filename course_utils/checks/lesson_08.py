@@ -18,14 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.checks import NotYet, check_for
+from course_utils.checks.shared import NOTHING, noise
 from course_utils.models import randomise_statistics
 
 # Its first call imports a good part of torch, for seconds; that is not to count against the time limit of an answer.
 torch.testing.assert_close(torch.zeros(1), torch.zeros(1))
-
-
-def _noise(*shape: int, seed: int) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _trace(module: nn.Module, *example: Tensor) -> Any:
@@ -138,7 +135,7 @@ class _Two(nn.Module):
 
 
 def _differing() -> Iterator[tuple[str, nn.Module, nn.Module, list[Tensor]]]:
-    x = _noise(2, 3, seed=1) + 0.5
+    x = noise(2, 3, seed=1) + 0.5
     drop = nn.Dropout(0.5).eval()
     holes = torch.tensor([[1.0, torch.nan, 2.0]])
     yield "the second input takes another branch", _Branch(), _trace(_Branch(), x), [x, -x]
@@ -152,7 +149,7 @@ def _differing() -> Iterator[tuple[str, nn.Module, nn.Module, list[Tensor]]]:
 
 
 def _agreeing() -> Iterator[tuple[str, nn.Module, nn.Module, list[Tensor]]]:
-    x = _noise(2, 3, seed=2) + 0.5
+    x = noise(2, 3, seed=2) + 0.5
     holes = torch.tensor([[1.0, torch.nan, torch.inf]])
     running, normal = _Running(), nn.BatchNorm1d(3)
     drop = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5))
@@ -175,7 +172,7 @@ def a_check_of_your_own(answer: Any) -> None:
             before = [_state(side) for side in (model, converted)]
             said = answer(model, converted, [x.clone() for x in inputs])
             if said is None:
-                raise NotYet("Your function returns nothing.", look_at="each way through it: it ends in True or False")
+                raise NotYet(NOTHING, look_at="each way through it: it ends in True or False")
             if bool(said) != expected:
                 if expected:
                     raise NotYet(
@@ -233,7 +230,7 @@ def _network(dtype: torch.dtype, scale: float, seed: int) -> nn.Sequential:
         head = model[-1]
         # Half of the outputs are sums that cancel, and lie near zero.
         head.bias.normal_()
-        probe = model(_noise(16, 3, 8, 8, seed=seed)).mean(0)
+        probe = model(noise(16, 3, 8, 8, seed=seed)).mean(0)
         head.bias[::2] -= probe[::2]
         head.weight.mul_(scale)
         head.bias.mul_(scale)
@@ -274,7 +271,7 @@ def _planted(model: nn.Sequential, x: Tensor) -> Iterator[tuple[str, Tensor]]:
 @check_for("08.2")
 def a_defended_tolerance(answer: Any) -> None:
     """A function (model, x) → (rtol, atol) that takes roundings and refuses errors."""
-    x = _noise(6, 3, 8, 8, seed=5)
+    x = noise(6, 3, 8, 8, seed=5)
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
         for scale, seed in ((1.0, 1), (1e4, 2), (1e-4, 3)):
             model = _network(dtype, scale, seed).requires_grad_(False)
@@ -479,7 +476,7 @@ class _Wears(nn.Module):
 
 
 def _archives(net: nn.Module) -> Iterator[tuple[str, bool, Any]]:
-    images = _noise(2, 1, 8, 8, seed=8)
+    images = noise(2, 1, 8, 8, seed=8)
     other = copy.deepcopy(net)
     with torch.no_grad():
         other.scores.weight[3] += 0.002

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from course_utils import native
 from course_utils.checks import NotYet, check_for
+from course_utils.checks.shared import NOTHING, noise
 from course_utils.models import DigitNet
 
 
@@ -28,10 +29,6 @@ class _Box(nn.Module):
 def _pack(path: Path, *args: Any, expected: Any = None) -> Path:
     torch.jit.script(_Box(args, expected)).save(path)
     return path
-
-
-def _noise(*shape: int, seed: int) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _net(seed: int = 0) -> nn.Module:
@@ -97,7 +94,7 @@ def in_batches(answer: Any) -> None:
         torch.jit.trace(net, torch.rand(2, 1, 8, 8)).save(folder / "model.pt")
         words: list[str | Path] = ["batch", folder / "model.pt"]
         for count, size in sizes:
-            images = _noise(count, 1, 8, 8, seed=count)
+            images = noise(count, 1, 8, 8, seed=count)
             words += [_pack(folder / f"r{count}.pt", images, expected=net(images)), str(size)]
         told = _said(program, *words, cases=len(sizes))
     for (count, size), lines in zip(sizes[:-1], told[:-1], strict=True):
@@ -238,7 +235,7 @@ def hammer(answer: Any) -> None:
     meeting = _Meeting(threads, when=len(inputs))
     found = answer(meeting, inputs, threads, rounds)
     if found is None:
-        raise NotYet("Your function returns nothing.", look_at="the number of wrong answers, 0 for a safe module")
+        raise NotYet(NOTHING, look_at="the number of wrong answers, 0 for a safe module")
     if isinstance(found, bool) or not isinstance(found, int):
         raise NotYet("Your function does not return an int.", seen={"yours": repr(found)}, look_at="count, and return")
     if found != 0:
@@ -325,7 +322,7 @@ def explained(answer: Any) -> None:
         folder = Path(name)
         (folder / "cut.pt").write_bytes(_pack(folder / "whole.pt", torch.ones(2)).read_bytes()[:400])
         torch.jit.trace(nn.Identity(), torch.ones(1)).save(folder / "model.pt")
-        good = _pack(folder / "good.pt", _noise(3, 1, 8, 8, seed=1))
+        good = _pack(folder / "good.pt", noise(3, 1, 8, 8, seed=1))
         _judge_reply(answer, module, good, "a good request", {"ok": True, "shape": [3, 10]})
         two = torch.jit.script(_Pure())
         _judge_reply(answer, two, _pack(folder / "p.pt", torch.ones(2)), "another model", {"ok": True, "shape": [2]})

@@ -15,11 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.checks import NotYet, check_for, expect_parity
+from course_utils.checks.shared import noise
 from course_utils.onnx_model import OnnxModel, op_counts
-
-
-def _noise(*shape: int, seed: int) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _export_old(model: nn.Module, example: Tensor, path: Path) -> Path:
@@ -69,7 +66,7 @@ def any_batch(answer: Any) -> None:
     reference = copy.deepcopy(model).eval()
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "hidden.onnx"
-        given = answer(model, _noise(2, 6, seed=1), path)
+        given = answer(model, noise(2, 6, seed=1), path)
         file = _loaded(path, "Your function writes no file at `path`.")
         shape = next(iter(file.inputs.values()))
         if not isinstance(shape[0], str):
@@ -83,7 +80,7 @@ def any_batch(answer: Any) -> None:
                 expect_parity(
                     reference,
                     file,
-                    _noise(size, 6, seed=size),
+                    noise(size, 6, seed=size),
                     f"The file differs from the model for a batch of {size}.",
                     look_at="what was exported: the model as it was given, and nothing around it",
                     check_state=False,
@@ -95,7 +92,7 @@ def any_batch(answer: Any) -> None:
                 seen={"yours": given, "expected": "a small number, below 0.001"},
                 look_at="whether model and file get the same input",
             )
-        given = answer(two_faced, _noise(2, 5, seed=2), Path(name) / "other.onnx")
+        given = answer(two_faced, noise(2, 5, seed=2), Path(name) / "other.onnx")
         _expect_number(given)
         if not abs(given - 3.0) < 1e-3:
             raise NotYet(
@@ -178,7 +175,7 @@ def three_runtimes(answer: Any) -> None:
         ("both are right", _Steps(), _Steps(), SIDES, (0.0, 0.0)),
         ("the archive has lost the branch for large sums", _NoFar(), _Steps(), SIDES, (5.0, 0.0)),
         ("the file has lost the branch for large sums", _Steps(), _NoFar(), SIDES, (0.0, 5.0)),
-        ("the file takes three values and gets four", _Steps(), _Steps(), [UP, _noise(4, seed=4)], (0.0, inf)),
+        ("the file takes three values and gets four", _Steps(), _Steps(), [UP, noise(4, seed=4)], (0.0, inf)),
         ("the archive gives a column in place of a row", _Column(), _Steps(), same, (inf, 0.0)),
         ("the file gives a column in place of a row", _Steps(), _Column(), same, (0.0, inf)),
     ]
@@ -306,7 +303,7 @@ def wrong_input_found(answer: Any) -> None:
         ("a file that differs by a rounding", torch.jit.script(_NearSteps()), SIDES, None),
         ("a file with an `If` that has lost another one", torch.jit.script(_NoFar()), SIDES, 2),
         ("a file with no branch left", _Steps(), [near, ramp, -near], 2),
-        ("a file that takes three values and gets four", torch.jit.script(_Steps()), [UP, _noise(4, seed=5)], 1),
+        ("a file that takes three values and gets four", torch.jit.script(_Steps()), [UP, noise(4, seed=5)], 1),
         ("a file that gives a column in place of a row", torch.jit.script(_Column()), [ramp, -ramp], 0),
     ]
     with tempfile.TemporaryDirectory() as name:

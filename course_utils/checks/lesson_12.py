@@ -13,13 +13,8 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from course_utils.checks import NotYet, check_for, expect_parity
+from course_utils.checks.shared import expect_program, noise
 from course_utils.models import DigitNet, randomise_statistics
-
-NOTHING = "Your function returns nothing."
-
-
-def _noise(*shape: int, seed: int) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _expect_exported(reference: Any, module: nn.Module, x: Tensor, what: str, look_at: str) -> None:
@@ -49,21 +44,14 @@ class _Named(DigitNet):
 @check_for("12.1")
 def for_every_batch(answer: Any) -> None:
     """A function (model, example of one image) → a program for any number of images."""
-    images = _noise(40, 1, 8, 8, seed=1)
+    images = noise(40, 1, 8, 8, seed=1)
     for kind in (_Plain, _Named):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             model = randomise_statistics(kind()).eval()
         reference = copy.deepcopy(model)
         program = answer(model, images[:1].clone())
-        if program is None:
-            raise NotYet(NOTHING, look_at="the last line of your function: `return` the program")
-        if not isinstance(program, ExportedProgram):
-            raise NotYet(
-                "What your function returns is no ExportedProgram.",
-                seen={"you gave": f"an object of type {type(program).__name__}"},
-                look_at="what `torch.export.export` returns; `.module()` comes later, where it is called",
-            )
+        expect_program(program, "what `torch.export.export` returns; `.module()` comes later, where it is called")
         module = program.module()
         for count in (1, 2, 40):
             what = f"The program does not hold for a batch of {count}."
@@ -128,8 +116,8 @@ def a_branch_that_survives(answer: Any) -> None:
     def reference(image: Tensor) -> Tensor:
         return image * 0.5 if bool(image.mean() > 0.5) else image.clone()
 
-    noise = _noise(12, 5, seed=2)
-    dark, bright, even = noise * 0.6, noise * 0.6 + 0.3, torch.full((3, 5), 0.5)
+    grey = noise(12, 5, seed=2)
+    dark, bright, even = grey * 0.6, grey * 0.6 + 0.3, torch.full((3, 5), 0.5)
     _call(answer, bright)
     for name, image in (("a bright image", bright), ("a dark image", dark), ("a mean of exactly 0.5", even)):
         expect_parity(
@@ -254,8 +242,8 @@ ARCHIVES: dict[str, tuple[type[nn.Module], bool]] = {
 @check_for("12.4")
 def a_lost_model(answer: Any) -> None:
     """A function (path, example, others) → a program that equals the archive, or None."""
-    example = _noise(3, 4, seed=4)
-    others = [-example, example * 4, _noise(6, 4, seed=5)]
+    example = noise(3, 4, seed=4)
+    others = [-example, example * 4, noise(6, 4, seed=5)]
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, (kind, converts)) in enumerate(ARCHIVES.items()):
             path = Path(folder) / f"model{number}.pt"
@@ -277,18 +265,13 @@ def a_lost_model(answer: Any) -> None:
                     f"For {name} the converter gives a program that holds, and your function returns None.",
                     look_at="what your comparison starts from: both sides need their state fresh; or the exception",
                 )
-            if not isinstance(program, ExportedProgram):
-                raise NotYet(
-                    "What your function returns is no ExportedProgram.",
-                    seen={"you gave": f"an object of type {type(program).__name__}"},
-                    look_at="what `TS2EPConverter(…).convert()` returns",
-                )
+            expect_program(program, "what `TS2EPConverter(…).convert()` returns")
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 expect_parity(
                     torch.jit.load(path),
                     program.module(),
-                    [example, *others, _noise(1, 4, seed=6)],
+                    [example, *others, noise(1, 4, seed=6)],
                     f"What you return for {name} differs from the archive.",
                     look_at="whether the archive itself was converted, and with which example",
                     check_state=False,

@@ -13,18 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import ExportedProgram
 
 from course_utils import native
 from course_utils.checks import NotYet, check_for
+from course_utils.checks.shared import NOTHING, WritesOnLoad, expect_program, noise
 from course_utils.models import DigitNet
 from course_utils.parity import check_parity
-
-NOTHING = "Your function returns nothing."
-
-
-def _noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _seeded(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
@@ -34,27 +28,6 @@ def _seeded(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
 
 
 # --- 13.1 ------------------------------------------------------------------------------------------------------------
-
-
-class _Writer(nn.Module):
-    """Its archive writes a file while it is loaded."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self.path = path
-
-    @torch.jit.export
-    def __getstate__(self) -> tuple[str, bool]:
-        return self.path, self.training
-
-    @torch.jit.export
-    def __setstate__(self, state: tuple[str, bool]) -> None:
-        self.path = state[0]
-        self.training = state[1]
-        torch.save(torch.zeros(1), self.path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * 2
 
 
 def _damaged(source: Path, target: Path, ending: str) -> Path:
@@ -77,7 +50,7 @@ def may_it_be_loaded(answer: Any) -> None:
         net = torch.jit.script(_seeded(DigitNet))
         net.save(work / "a.pt")
         torch.jit.save(torch.jit.freeze(net), work / "b.pt", _extra_files={"labels.txt": "0123456789"})
-        torch.jit.script(_Writer(str(trap))).save(work / "c.pt")
+        torch.jit.script(WritesOnLoad(str(trap))).save(work / "c.pt")
         torch.save(net.state_dict(), work / "d.pt")
         _damaged(work / "a.pt", work / "e.pt", ".py")
         _damaged(work / "c.pt", work / "f.pt", ".debug_pkl")
@@ -165,8 +138,8 @@ class _Neither(nn.Module):
 @check_for("13.2")
 def only_what_holds(answer: Any) -> None:
     """A function (model, list of inputs) → a ScriptModule that holds, or None."""
-    x = _noise(2, 4, seed=3)
-    inputs = [x, -x, _noise(5, 4, seed=4) * 10, -x[:1]]
+    x = noise(2, 4, seed=3)
+    inputs = [x, -x, noise(5, 4, seed=4) * 10, -x[:1]]
     for kind, what, possible in (
         (_Traceable, "a model without decisions that does not compile", True),
         (_Branch, "a model with a branch", True),
@@ -220,7 +193,7 @@ def what_is_deployed(answer: Any) -> None:
     def reference(x: Tensor) -> Tensor:
         return x.tanh()
 
-    inputs = [_noise(4, 3, seed=6), -_noise(4, 3, seed=7), _noise(1, 3, seed=8), torch.zeros(6, 3)]
+    inputs = [noise(4, 3, seed=6), -noise(4, 3, seed=7), noise(1, 3, seed=8), torch.zeros(6, 3)]
     tolerance = {"rtol": 1e-3, "atol": 1e-3}
     eager = lambda: _Form(torch.tanh, 0.008)  # noqa: E731
     near = lambda x: x.tanh() + 1e-4  # noqa: E731
@@ -304,9 +277,9 @@ class _Remembers(nn.Module):
 def a_model_and_its_request(answer: Any) -> None:
     """A function (ScriptModule, args, folder) that writes model.pt and request.pt."""
     cases = (
-        ("a network in training mode", _seeded(_Dropping, 2).train(), (_noise(3, 1, 8, 8, seed=9),)),
-        ("a model with two arguments", _TwoInputs(), (_noise(2, 4, seed=10), 16000)),
-        ("a model that remembers", _Remembers(), (_noise(2, 4, seed=11),)),
+        ("a network in training mode", _seeded(_Dropping, 2).train(), (noise(3, 1, 8, 8, seed=9),)),
+        ("a model with two arguments", _TwoInputs(), (noise(2, 4, seed=10), 16000)),
+        ("a model that remembers", _Remembers(), (noise(2, 4, seed=11),)),
     )
     program = _built("run_model")
     for what, module, args in cases:
@@ -404,7 +377,7 @@ class _Smoother(nn.Module):
 @check_for("13.5")
 def the_successor(answer: Any) -> None:
     """A function (model, example) → an ExportedProgram that smooths as long as it must."""
-    rough = _noise(3, 16, seed=12)
+    rough = noise(3, 16, seed=12)
     for limit, seed in ((0.2, 3), (0.0005, 4)):
         model = _seeded(lambda limit=limit: _Smoother(limit), seed)
         reference = copy.deepcopy(model)
@@ -414,21 +387,14 @@ def the_successor(answer: Any) -> None:
             raise
         except Exception as error:
             raise _refused(error) from None
-        if program is None:
-            raise NotYet(NOTHING, look_at="the last line of your function: `return` the program")
-        if not isinstance(program, ExportedProgram):
-            raise NotYet(
-                "What your function returns is no ExportedProgram.",
-                seen={"you gave": f"an object of type {type(program).__name__}"},
-                look_at="what `torch.export.export` returns; `.module()` comes later, where it is called",
-            )
+        expect_program(program, "what `torch.export.export` returns; `.module()` comes later, where it is called")
         signals = {
             "a signal that is smooth already": torch.full((3, 16), 0.5),
             "a signal with one peak": torch.eye(16)[:3] * 0.5,
             "a rough signal": rough,
             "a signal that stays rough for 20 rounds": rough * 1000,
             "one row": rough[:1],
-            "seven rows": _noise(7, 16, seed=13),
+            "seven rows": noise(7, 16, seed=13),
         }
         for what, signal in signals.items():
             report = check_parity(reference, program.module(), signal, rtol=1e-4, atol=1e-4, check_state=False)
