@@ -1,11 +1,13 @@
-"""The one line of progress. That it comes late, and in a notebook, is shown in test_timing.py, through a tool."""
+"""The one line of progress: where it is shown, when, and that nothing is left of it."""
 
 from __future__ import annotations
 
 import sys
+import types
 
 import pytest
 
+from course_utils import status_line as module
 from course_utils.status_line import status_line
 
 
@@ -28,6 +30,46 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setitem(sys.modules, "IPython", None)
     monkeypatch.delenv("COURSE_QUIET", raising=False)
     return terminal
+
+
+def test_short_work_shows_nothing_and_long_work_a_line_that_is_erased(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
+    with status_line() as show:
+        show("one")
+    assert terminal == []
+    monkeypatch.setattr(module, "SHOW_AFTER", 0.0)
+    with status_line() as show:
+        show("one")
+        show("two")  # too soon after the first
+    assert terminal == ["\r\x1b[Kone", "\r\x1b[K"]
+
+
+def test_in_a_notebook_the_line_is_one_display_that_ends_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    import IPython
+    import IPython.display
+
+    displays: list[str] = []
+    updates: list[str] = []
+    handle = types.SimpleNamespace(update=lambda data, raw: updates.append(data["text/plain"]))
+
+    def display(data: dict[str, str], raw: bool, display_id: bool) -> types.SimpleNamespace:
+        displays.append(data["text/plain"])
+        return handle
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: types.SimpleNamespace(kernel=object()))
+    monkeypatch.setattr(IPython.display, "display", display)
+    monkeypatch.delenv("COURSE_QUIET", raising=False)
+    with status_line(at_once=True) as show:
+        show("one")
+        show("two")
+    assert displays == ["one"] and updates == ["two", ""]
+
+
+def test_captured_output_stays_empty(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COURSE_QUIET", raising=False)
+    with status_line(at_once=True) as show:
+        show("one")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_long_work_shows_its_first_line_at_once_and_every_one(monkeypatch: pytest.MonkeyPatch) -> None:

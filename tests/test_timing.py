@@ -7,7 +7,6 @@ import random
 import re
 import subprocess
 import sys
-import types
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils import benchmark
 
-from course_utils import status_line, timing
+from course_utils import timing
 from course_utils.timing import (
     SpeedReport,
     compare_speed,
@@ -631,69 +630,6 @@ def test_a_progress_function_gets_every_line():
     clock, lines = Clock(), []
     compare_speed({"f": clock.worker("f", 1e-2)}, rounds=5, clock=clock, progress=lines.append)
     assert lines == ["warming up f", *(f"round {i} of 5" for i in range(1, 6))]
-
-
-class Terminal(list):
-    def write(self, text):
-        self.append(text)
-
-    def flush(self):
-        pass
-
-    def isatty(self):
-        return True
-
-
-def test_on_a_terminal_a_line_appears_late_and_is_erased(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.delenv("COURSE_QUIET", raising=False)
-    monkeypatch.setitem(sys.modules, "IPython", None)
-    clock = Clock()
-    compare_speed({"f": clock.worker("f", 1e-2)}, clock=clock)
-    assert not terminal, "short work shows nothing"
-
-    monkeypatch.setattr(status_line, "SHOW_AFTER", 0.0)
-    compare_speed({"f": clock.worker("f", 1e-2)}, clock=clock)
-    written = "".join(terminal)
-    assert "warming up f" in written
-    assert written.endswith("\r\x1b[K")
-
-    terminal.clear()
-    monkeypatch.setenv("COURSE_QUIET", "1")
-    compare_speed({"f": clock.worker("f", 1e-2)}, clock=clock)
-    assert not terminal
-
-
-def test_in_a_notebook_the_line_is_one_display_that_ends_empty(monkeypatch):
-    import IPython
-    import IPython.display
-
-    shown: list[str] = []
-
-    class Handle:
-        def update(self, data, raw):
-            shown.append(data["text/plain"])
-
-    def display(data, raw, display_id):
-        shown.append(data["text/plain"])
-        return Handle()
-
-    monkeypatch.setattr(IPython, "get_ipython", lambda: types.SimpleNamespace(kernel=object()))
-    monkeypatch.setattr(IPython.display, "display", display)
-    monkeypatch.setattr(status_line, "SHOW_AFTER", 0.0)
-    monkeypatch.delenv("COURSE_QUIET", raising=False)
-    clock = Clock()
-    compare_speed({"f": clock.worker("f", 1e-2)}, clock=clock)
-    assert shown[0] == "warming up f"
-    assert shown[-1] == ""
-
-
-def test_captured_output_stays_empty(capfd, monkeypatch):
-    monkeypatch.setattr(status_line, "SHOW_AFTER", 0.0)
-    clock = Clock()
-    compare_speed({"f": clock.worker("f", 1e-2)}, clock=clock)
-    assert capfd.readouterr() == ("", "")
 
 
 # -- the module ---------------------------------------------------------------------------------------------

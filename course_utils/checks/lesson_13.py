@@ -441,6 +441,12 @@ def your_own_model(answer: Any) -> None:
     from course_utils.dossier import Dossier
     from course_utils.recommend import recommend
 
+    if not callable(answer):
+        raise NotYet(
+            "The check takes your function, and calls it itself.",
+            seen={"you gave": f"an object of type {type(answer).__name__}"},
+            look_at="the last line of the cell: the name of the function, without parentheses",
+        )
     given = answer()
     if given is None:
         raise NotYet(NOTHING, look_at="the last line of your function")

@@ -78,6 +78,11 @@ def neither_traced_nor_scripted():
     return lambda: ("neither", Unconvertible().eval(), torch.rand(2, 3), [-torch.rand(5, 3)])
 
 
+@wrong("takes your function")
+def called_too_early():
+    return ("limiter", Limiter().eval(), *two_sizes())
+
+
 @wrong("four things")
 def without_a_name():
     return lambda: (Limiter().eval(), *two_sizes())
