@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from course_utils import checks, guard, manifest, progress
+from course_utils.errors import compiled_line, one_line
 
 
 class Status(StrEnum):
@@ -36,6 +37,8 @@ _MARK = {Status.NOT_ATTEMPTED: "○", Status.NOT_YET: "△", Status.RAISED: "✗
 
 _CELL = "text-align:left;vertical-align:top"
 _SEEN = "margin:0;white-space:pre-wrap;background:transparent"
+_NAMELESS = "Could not get name of python class object"
+_LINES_SHOWN = 8
 _SCRIPTED_STUB = re.compile(r"^[ \t]*raise NotImplementedError[ \t]*\n[ \t]*~+ <--- HERE", re.MULTILINE)
 
 
@@ -117,7 +120,7 @@ def check(exercise_id: str, answer: Any = ..., *, seconds: float = guard.SECONDS
     """Check ``answer`` and record the outcome in the learner's progress.
 
     exercise_id: such as ``"01.2"``. answer: what the exercise asks for; ``...`` (the dots of an untouched cell) and
-    ``None`` count as not attempted. seconds: the wall time that the answer may take. Never raises for an answer.
+    ``None`` count as not attempted. seconds: the processor time that the answer may take. Never raises for an answer.
     """
     outcome = evaluate(exercise_id, answer, seconds=seconds)
     if _is_demonstration() or not outcome.title:
@@ -135,26 +138,36 @@ def evaluate(exercise_id: str, answer: Any, *, seconds: float = guard.SECONDS) -
     try:
         run = checks.find(exercise.id)
     except Exception as error:
-        text = f"The course's own check cannot be used: {_first_line(error)}."
+        text = f"The course's own check cannot be used: {one_line(error)}."
         return Outcome(exercise.id, "", Status.RAISED, text, next_step="Your answer was not looked at. " + _REPORT)
     start = Outcome(exercise.id, exercise.title, Status.NOT_ATTEMPTED)
     if answer is None or answer is ...:
         return replace(start, next_step=_invitation(exercise.id))
     try:
-        result = guard.run_limited(lambda: _judge(run, answer), seconds=seconds)
+        warm_up = checks.first_use(exercise.id)
+        result = guard.run_limited(lambda: _judge(run, answer), seconds=seconds, warm_up=warm_up)
     except guard.LimitError as error:
-        return replace(start, status=Status.RAISED, what=str(error), next_step=_invitation(exercise.id))
+        return replace(start, status=Status.RAISED, what=str(error), next_step=f'A hint: hint("{exercise.id}")')
     except Exception as error:  # such as an exception of the answer whose own text cannot be made
-        return replace(start, status=Status.RAISED, what=_first_line(error), next_step=_invitation(exercise.id))
+        what = one_line(error)
+        return replace(start, status=Status.RAISED, what=what, next_step=_after(exercise, Status.RAISED))
     status, what, seen, next_step = result.value
     return replace(
         start,
         status=status,
         what=what,
         seen=seen,
-        next_step=next_step or _after(exercise, status),
-        printed=result.printed,
+        next_step=next_step or _after(exercise, status, bool(seen)),
+        printed=_shortened(result.printed),
     )
+
+
+def _shortened(printed: str) -> str:
+    """The first lines of what the answer printed: torch prints whole graphs beside some of its errors."""
+    lines = printed.splitlines()
+    if len(lines) <= _LINES_SHOWN + 1:
+        return printed
+    return "\n".join([*lines[:_LINES_SHOWN], f"… and {len(lines) - _LINES_SHOWN} more lines"])
 
 
 def hint(exercise_id: str, level: int | None = None) -> Hint:
@@ -179,7 +192,7 @@ def _judge(run: checks.Check, answer: Any) -> tuple[Status, str, tuple[tuple[str
         with warnings.catch_warnings():
             # The check says in words what a warning of a conversion on hidden inputs would say in red.
             warnings.simplefilter("ignore")
-            run(answer)
+            _run(run, answer)
     except checks.NotYet as verdict:
         return Status.NOT_YET, verdict.what, tuple(verdict.seen.items()), verdict.look_at
     except BaseException as error:
@@ -187,8 +200,26 @@ def _judge(run: checks.Check, answer: Any) -> tuple[Status, str, tuple[tuple[str
             raise
         if _is_untouched(error):
             return Status.NOT_ATTEMPTED, "", (), ""
-        return Status.RAISED, _first_line(error), _where(error), ""
+        return Status.RAISED, one_line(error), _where(error), ""
     return Status.PASSED, "", (), ""
+
+
+def _run(run: checks.Check, answer: Any) -> None:
+    """The check itself, on an answer that stands on its own and a torch that nobody changed, before or meanwhile."""
+    from course_utils.checks import trust
+
+    trust.expect_torch_unchanged()
+    trust.expect_own_work(answer)
+    try:
+        run(answer)
+    except RuntimeError as error:
+        function = trust.by_function(answer)
+        if function is None or _NAMELESS not in str(error):
+            raise
+        # A callable object or a partial is as right as a function; torch.jit.trace cannot take it by itself.
+        run(function)
+    finally:
+        trust.expect_torch_unchanged()
 
 
 def _is_untouched(error: BaseException) -> bool:
@@ -196,20 +227,13 @@ def _is_untouched(error: BaseException) -> bool:
     return (isinstance(error, NotImplementedError) and not str(error)) or bool(_SCRIPTED_STUB.search(str(error)))
 
 
-def _first_line(error: BaseException) -> str:
-    """Type and message of an error. A TorchScript error says the cause in its last line, Python's in its first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return f"{type(error).__name__} (without a message)"
-    is_torchscript = "TorchScript" in str(error) and len(lines) > 1
-    text = lines[-1] if is_torchscript else lines[0]
-    text = re.sub(r"(?<![\w.])(?<!:/)(?!//)(?:[A-Za-z]:)?[\\/][^\s:\"']*[\\/]([^\s\\/:\"']+)", r"\1", text)
-    name = "torch.jit.Error" if type(error).__module__ == "torch.jit" else type(error).__name__
-    return f"{name}: {text[:400]}"
-
-
 def _where(error: BaseException) -> tuple[tuple[str, str], ...]:
-    """The innermost line of the learner's own code: of a notebook cell, or of a file outside torch and the course."""
+    """The innermost line of the learner's own code: of a notebook cell, or of a file outside torch and the course.
+
+    For an error of compiled code that is the line the error itself points at.
+    """
+    if line := compiled_line(error):
+        return (("at", line),)
     others = (str(Path(__file__).resolve().parent), sysconfig.get_path("stdlib"))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         own = "site-packages" not in frame.filename and not frame.filename.startswith(others)
@@ -223,9 +247,15 @@ def _invitation(exercise_id: str) -> str:
     return f'Write your answer in the cell, then run it. A first hint: hint("{exercise_id}")'
 
 
-def _after(exercise: manifest.Exercise, status: Status) -> str:
-    if status is not Status.PASSED:
+def _after(exercise: manifest.Exercise, status: Status, seen: bool = False) -> str:
+    offer = f'A hint: hint("{exercise.id}")'
+    if status is Status.NOT_ATTEMPTED:
         return _invitation(exercise.id)
+    if status is Status.RAISED:
+        where = "Start at the line above" if seen else "Call your answer in a cell of its own to see the whole error"
+        return f"{where}. {offer}"
+    if status is Status.NOT_YET:
+        return f"Try your answer on the input above, in a cell of its own. {offer}" if seen else offer
     siblings = manifest.load().lesson(exercise.lesson_id).exercises
     following = siblings[siblings.index(exercise) + 1 :]
     if following:

@@ -3,7 +3,12 @@
 On Linux the function runs in a forked copy of the process: an endless loop (also inside the TorchScript interpreter,
 which no signal can interrupt), a crash of the interpreter and a memory hog end with that copy, and nothing that the
 function changes reaches the notebook. Elsewhere it runs in a thread: an endless Python loop is stopped, compiled code
-cannot be, and the message says so. The thread also takes over on Linux where torch refuses ``backward`` in a fork: once
+cannot be, and the message says so.
+
+What is limited is the processor time of the function, not the time on the clock: a busy machine takes longer, and stops
+nothing sooner. A function that only waits (a lock, a sleep) uses none; it is stopped once it has waited as long.
+
+The thread also takes over on Linux where torch refuses ``backward`` in a fork: once
 autograd has threads of its own, as it has with a GPU, and after ``torch.export`` or ``torch.compile``, which let torch
 believe that there is one.
 """
@@ -29,6 +34,11 @@ from typing import Any
 # In order: torch's allocator on Linux, elsewhere, and the C++ error that the interpreter passes on.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory: you tried to allocate", "std::bad_alloc")
 SECONDS = 20.0
+# A function that computes a little and waits a lot, over and over, ends after this many times its limit on the clock.
+_CLOCK_FACTOR = 15
+# Less work than this, in seconds of processor time, is waiting: a process that is only looked at now and then.
+_AT_WORK = 0.02
+_LOOK_EVERY = 0.25
 MEMORY = 4 * 2**30
 # Part of torch's message, whether the function raised it or returned it as what it saw (autograd/engine.cpp).
 _NO_BACKWARD_HERE = b"threading in combination with fork-based multiprocessing"
@@ -60,14 +70,24 @@ class Result:
     printed: str
 
 
-def run_limited(function: Callable[[], Any], *, seconds: float = SECONDS, memory: int = MEMORY) -> Result:
-    """Call ``function()`` within ``seconds`` of wall time and ``memory`` bytes on top of what the process has now.
+def run_limited(
+    function: Callable[[], Any],
+    *,
+    seconds: float = SECONDS,
+    memory: int = MEMORY,
+    warm_up: Callable[[], object] | None = None,
+) -> Result:
+    """Call ``function()`` within ``seconds`` of processor time and ``memory`` bytes on top of what the process has now.
+
+    The processor time is that of all threads of the function. A function that waits for ``seconds`` on end without
+    computing, and one that is not done after 15 times ``seconds`` on the clock, are stopped too. ``warm_up`` is called
+    first, in the same place, and its time does not count: what the first use of a library costs is not the function's.
 
     The return value must be picklable. An exception of the function is raised here. Raises :class:`TimeLimit`,
     :class:`MemoryLimit` or :class:`Crash` when it did not finish; their texts end with what to do.
     """
     run = _run_forked if sys.platform == "linux" else _run_threaded
-    return run(function, seconds, memory)
+    return run(function, seconds, memory, warm_up)
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
@@ -75,11 +95,20 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
-def _too_slow(seconds: float, ended: bool) -> TimeLimit:
-    what = f"It was still running after {seconds:g} s"
+def _too_slow(seconds: float, reason: str, ended: bool = True) -> TimeLimit:
+    what = {
+        "work": f"It was not done after {seconds:g} s of processor time",
+        "wait": f"It waited for {seconds:g} s without computing anything",
+        "clock": f"It was not done after {seconds * _CLOCK_FACTOR:g} s, most of them spent waiting,",
+    }[reason]
+    look = {
+        "work": "See whether a loop comes to its end; work that needs longer gets more time with `seconds=`.",
+        "wait": "See what it waits for: a lock, a sleep, an input, another thread.",
+        "clock": "See what it waits for; work that needs longer gets more time with `seconds=`.",
+    }[reason]
     if ended:
-        return TimeLimit(f"{what} and was stopped. Look for a loop whose condition never becomes false.")
-    return TimeLimit(f"{what} and cannot be stopped from here. Restart the kernel, then look for an endless loop.")
+        return TimeLimit(f"{what} and was stopped. {look}")
+    return TimeLimit(f"{what} and cannot be stopped from here. Restart the kernel first. {look}")
 
 
 def _too_big(memory: int) -> MemoryLimit:
@@ -89,32 +118,35 @@ def _too_big(memory: int) -> MemoryLimit:
     )
 
 
-def _run_forked(function: Callable[[], Any], seconds: float, memory: int) -> Result:
+def _run_forked(
+    function: Callable[[], Any], seconds: float, memory: int, warm_up: Callable[[], object] | None = None
+) -> Result:
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
         # Python 3.12+ warns that a fork of a process with threads may deadlock. The child takes no lock of another
-        # thread, runs torch on one thread, and is killed at the time limit.
+        # thread, runs torch on one thread, and is killed when it waits for too long.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         os.close(reader)
-        _work_and_exit(function, writer, memory)
+        _work_and_exit(function, writer, memory, seconds, warm_up)
     os.close(writer)
+    payload, reason = None, "clock"
     try:
-        payload = _read_until(reader, time.monotonic() + seconds)
+        payload, reason = _read_until(reader, child, seconds)
     finally:
         os.close(reader)
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
     if payload is None:
-        raise _too_slow(seconds, ended=True)
+        raise _too_slow(seconds, reason)
     if not payload:
-        raise _crash(status)
+        raise _too_slow(seconds, "work") if _ended_by_the_clock(status) else _crash(status)
     if _NO_BACKWARD_HERE in payload:
-        return _run_threaded(function, seconds, memory)
+        return _run_threaded(function, seconds, memory, warm_up)
     kind, value, printed = pickle.loads(payload)
     if kind == "memory":
         raise _too_big(memory)
@@ -123,7 +155,14 @@ def _run_forked(function: Callable[[], Any], seconds: float, memory: int) -> Res
     return Result(value, printed)
 
 
-def _work_and_exit(function: Callable[[], Any], writer: int, memory: int) -> None:
+def _ended_by_the_clock(status: int) -> bool:
+    """Whether the process ended by the signal of its own timer, which counts processor time."""
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
+
+
+def _work_and_exit(
+    function: Callable[[], Any], writer: int, memory: int, seconds: float, warm_up: Callable[[], object] | None
+) -> None:
     """The child's whole life. It leaves by ``os._exit`` so that no handler of the notebook's process runs twice."""
     try:
         import resource
@@ -143,9 +182,16 @@ def _work_and_exit(function: Callable[[], Any], writer: int, memory: int) -> Non
         printed = io.StringIO()
         sys.stdout = sys.stderr = printed
         try:
+            if warm_up is not None:
+                warm_up()
+            # The system ends the process when its threads have computed for so long, wherever they are: no Python
+            # code has to run for it, so the TorchScript interpreter is ended as well.
+            signal.signal(signal.SIGPROF, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_PROF, seconds)
             answer = ("value", function(), printed.getvalue()[:_MAX_PRINTED])
         except BaseException as error:
             answer = ("memory", None, "") if is_out_of_memory(error) else ("raised", error, "")
+        signal.setitimer(signal.ITIMER_PROF, 0)
         payload = _packed(*answer)
         with os.fdopen(writer, "wb") as pipe:
             pipe.write(len(payload).to_bytes(_LENGTH_BYTES, "big") + payload)
@@ -164,25 +210,87 @@ def _packed(kind: str, value: Any, printed: str) -> bytes:
     return payload
 
 
-def _read_until(reader: int, deadline: float) -> bytes | None:
-    """The message of the child, empty when it ended without one, or None when the deadline came first.
+def _read_until(reader: int, child: int, seconds: float) -> tuple[bytes | None, str]:
+    """The message of the child, empty when it ended without one; or None and why it was given up: "wait" or "clock".
 
     The message says its own length: a process that the child started may hold the pipe open for longer.
     """
     import select
 
     received = b""
+    idle = _Idle(child, seconds)
     while True:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([reader], [], [], left)[0]:
-            return None
+        if not select.select([reader], [], [], min(_LOOK_EVERY, seconds))[0]:
+            if reason := idle.given_up():
+                return None, reason
+            if _has_ended(child):  # a process that it left behind holds the pipe open
+                return received[_LENGTH_BYTES:] if _is_whole(received) else b"", ""
+            continue
         chunk = os.read(reader, 65536)
-        if not chunk:
-            return b""
         received += chunk
-        length, payload = received[:_LENGTH_BYTES], received[_LENGTH_BYTES:]
-        if len(length) == _LENGTH_BYTES and len(payload) == int.from_bytes(length, "big"):
-            return payload
+        if not chunk or _is_whole(received):
+            return received[_LENGTH_BYTES:] if chunk else b"", ""
+
+
+def _is_whole(received: bytes) -> bool:
+    length = received[:_LENGTH_BYTES]
+    return len(length) == _LENGTH_BYTES and len(received) - _LENGTH_BYTES == int.from_bytes(length, "big")
+
+
+def _has_ended(child: int) -> bool:
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+class _Idle:
+    """Tells work from waiting: asks the system how long a process and those that it started have computed."""
+
+    def __init__(self, process: int, seconds: float) -> None:
+        self.process = process
+        self.seconds = seconds
+        self.began = self.last_work = time.monotonic()
+        self.computed = 0.0
+
+    def given_up(self) -> str:
+        """"wait" after ``seconds`` without work, "clock" when all of it takes far too long, else nothing."""
+        now = time.monotonic()
+        computed = _processor_seconds(self.process)
+        if computed > self.computed + _AT_WORK:
+            self.computed, self.last_work = computed, now
+        if now - self.last_work > self.seconds and not _wants_to_work(self.process):
+            return "wait"
+        return "clock" if now - self.began > self.seconds * _CLOCK_FACTOR else ""
+
+
+def _family(process: int) -> list[Any]:
+    import psutil
+
+    try:
+        parent = psutil.Process(process)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _processor_seconds(process: int) -> float:
+    import psutil
+
+    total = 0.0
+    for member in _family(process):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            used = member.cpu_times()
+            total += used.user + used.system + used.children_user + used.children_system
+    return total
+
+
+def _wants_to_work(process: int) -> bool:
+    """Whether a process of the family is ready to run, or waits for the disk: on a busy machine that is no idling."""
+    import psutil
+
+    for member in _family(process):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if member.status() in (psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP):
+                return True
+    return False
 
 
 def _crash(status: int) -> Crash:
@@ -199,9 +307,13 @@ class _Stop(BaseException):
     """Raised inside the worker thread to end a Python loop."""
 
 
-def _run_threaded(function: Callable[[], Any], seconds: float, memory: int) -> Result:
+def _run_threaded(
+    function: Callable[[], Any], seconds: float, memory: int, warm_up: Callable[[], object] | None = None
+) -> Result:
     import psutil
 
+    if warm_up is not None:
+        warm_up()
     process = psutil.Process()
     allowed = process.memory_info().rss + memory
     printed = io.StringIO()
@@ -214,18 +326,28 @@ def _run_threaded(function: Callable[[], Any], seconds: float, memory: int) -> R
             answer["error"] = error
 
     worker = threading.Thread(target=work, daemon=True)
-    deadline = time.monotonic() + seconds
+    began, before = time.monotonic(), _processor_seconds(process.pid)
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         worker.start()
         while worker.is_alive():
             worker.join(0.05)
             too_big = process.memory_info().rss > allowed
-            if worker.is_alive() and (too_big or time.monotonic() > deadline):
+            reason = _spent(_processor_seconds(process.pid) - before, time.monotonic() - began, seconds)
+            if worker.is_alive() and (too_big or reason):
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident or 0), ctypes.py_object(_Stop))
                 worker.join(1.0)
-                raise _too_big(memory) if too_big else _too_slow(seconds, ended=not worker.is_alive())
+                raise _too_big(memory) if too_big else _too_slow(seconds, reason, ended=not worker.is_alive())
     if "error" in answer:
         if is_out_of_memory(answer["error"]):
             raise _too_big(memory)
         raise answer["error"]
     return Result(answer["value"], printed.getvalue()[:_MAX_PRINTED])
+
+
+def _spent(computed: float, passed: float, seconds: float) -> str:
+    """Why a thread is given up: too much work, or next to none in twice its limit on the clock, or far too long."""
+    if computed > seconds:
+        return "work"
+    if passed > 2 * seconds and computed < 0.1 * passed:
+        return "wait"
+    return "clock" if passed > seconds * _CLOCK_FACTOR else ""

@@ -166,7 +166,8 @@ def test_an_endless_python_loop_is_stopped() -> None:
     seconds, text = took(lambda: run_limited(endless, seconds=0.3), TimeLimit)
     assert seconds < 5
     assert text == (
-        "It was still running after 0.3 s and was stopped. Look for a loop whose condition never becomes false."
+        "It was not done after 0.3 s of processor time and was stopped. See whether a loop comes to its end; "
+        "work that needs longer gets more time with `seconds=`."
     )
 
 
@@ -175,6 +176,74 @@ def test_an_endless_compiled_loop_is_stopped() -> None:
     scripted = torch.jit.script(spin)
     seconds, text = took(lambda: run_limited(lambda: scripted(torch.ones(1)), seconds=0.5), TimeLimit)
     assert seconds < 5 and "was stopped" in text
+
+
+def test_one_that_only_waits_is_stopped_and_not_accused_of_a_loop() -> None:
+    seconds, text = took(lambda: run_limited(lambda: time.sleep(60), seconds=0.3), TimeLimit)
+    assert seconds < 10
+    assert text == (
+        "It waited for 0.3 s without computing anything and was stopped. "
+        "See what it waits for: a lock, a sleep, an input, another thread."
+    )
+
+
+@forks
+def test_one_that_works_now_and_then_is_stopped_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    def doze() -> None:
+        while True:
+            time.sleep(0.2)
+            until = time.process_time() + 0.03
+            while time.process_time() < until:
+                pass
+
+    monkeypatch.setattr(guard, "_CLOCK_FACTOR", 1.5)
+    _, text = took(lambda: run_limited(doze, seconds=1.0), TimeLimit)
+    assert text.startswith("It was not done after 1.5 s, most of them spent waiting, and was stopped.")
+
+
+BUSY = "while True: pass"
+
+
+def test_a_busy_machine_stops_nothing_sooner() -> None:
+    """The same work under the same limit, while four times as many processes as cores want to compute."""
+    def work() -> float:
+        until = time.process_time() + 0.5
+        while time.process_time() < until:
+            pass
+        return time.process_time()
+
+    others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(4 * (os.cpu_count() or 1))]
+    try:
+        assert run_limited(work, seconds=1.5).value > 0.5
+    finally:
+        for other in others:
+            other.kill()
+        for other in others:
+            other.wait()
+
+
+@pytest.mark.parametrize("run", ["run_limited", "_run_threaded"])
+def test_the_cost_of_a_first_use_does_not_count(run: str) -> None:
+    def costly() -> None:
+        until = time.process_time() + 0.8
+        while time.process_time() < until:
+            pass
+
+    options = {"memory": MEMORY} if run == "_run_threaded" else {}
+    assert getattr(guard, run)(lambda: 5, seconds=0.4, warm_up=costly, **options).value == 5
+    with pytest.raises(TimeLimit, match="processor time"):
+        getattr(guard, run)(costly, seconds=0.4, **options)
+
+
+@forks
+def test_what_the_function_starts_is_work_too() -> None:
+    """A compiler that an answer calls computes in processes of its own."""
+    def build() -> str:
+        program = "import time\nuntil = time.process_time() + 1.5\nwhile time.process_time() < until: pass"
+        subprocess.run([sys.executable, "-c", program], check=True)
+        return "built"
+
+    assert run_limited(build, seconds=0.6).value == "built"
 
 
 @forks

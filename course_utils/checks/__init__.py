@@ -12,6 +12,7 @@ from typing import Any
 
 Check = Callable[[Any], None]
 _REGISTERED: dict[str, Check] = {}
+_FIRST_USES: dict[str, Callable[[], object]] = {}
 
 
 class NotYet(Exception):
@@ -29,14 +30,25 @@ class NotYet(Exception):
         self.look_at = look_at
 
 
-def check_for(exercise_id: str) -> Callable[[Check], Check]:
-    """Register the decorated function as the check of this exercise."""
+def check_for(exercise_id: str, *, first_use: Callable[[], object] | None = None) -> Callable[[Check], Check]:
+    """Register the decorated function as the check of this exercise.
+
+    first_use: called before the answer's time begins, for what the first use of a library costs (an exporter imports
+    for seconds). It must not depend on the answer.
+    """
 
     def register(function: Check) -> Check:
         _REGISTERED[exercise_id] = function
+        if first_use is not None:
+            _FIRST_USES[exercise_id] = first_use
         return function
 
     return register
+
+
+def first_use(exercise_id: str) -> Callable[[], object] | None:
+    """What to call before the time of an answer to this exercise begins, if anything."""
+    return _FIRST_USES.get(exercise_id)
 
 
 def find(exercise_id: str) -> Check:

@@ -1,0 +1,61 @@
+"""What a person needs from an exception of torch: the sentence that says the cause, and the line it points at.
+
+TorchScript puts the cause in different places. An error of compiled code ends with it, after a traceback of its own; an
+error of the compiler begins with it; an error of Python code that compiled code calls is followed by the frames of
+Python ("At:"). Dynamo and torch.export say the reason in a line of its own, "Explanation:".
+"""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 400
+_HERE = "<--- HERE"
+_PYTHON_FRAMES = "\n\nAt:\n"
+_COMPILED = "Traceback of TorchScript"
+# A folder, of any system, before the name of a file; an address on the web is none.
+_FOLDER = re.compile(r"(?<![\w.])(?<!:/)(?!//)(?:[A-Za-z]:)?[\\/][^\s:\"']*[\\/]([^\s\\/:\"']+)")
+_EXPLANATION = re.compile(r"^\s*(?:Explanation|Reason): (.+)$", re.MULTILINE)
+_MISFIT = re.compile(r"^\s*((?:Expected a|Unknown keyword|Argument \w+ not|Too many|expected at).+)$", re.MULTILINE)
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of an error, without folders, at most 400 characters of it."""
+    name = "torch.jit.Error" if type(error).__module__ == "torch.jit" else type(error).__name__
+    said = _cause(str(error))
+    if not said:
+        return f"{name} (without a message)"
+    said = _FOLDER.sub(r"\1", said)
+    while said.startswith(f"{name}: "):  # compiled code says the type once more
+        said = said[len(name) + 2 :]
+    return f"{name}: {said[:LONGEST]}"
+
+
+def compiled_line(error: BaseException) -> str:
+    """The line of source that an error of TorchScript points at, or nothing.
+
+    The compiler names the innermost place first; the interpreter, like Python, last.
+    """
+    lines = str(error).splitlines()
+    marked = [number for number, line in enumerate(lines) if line.rstrip().endswith(_HERE)]
+    if not marked or marked[0] == 0:
+        return ""
+    chosen = marked[-1] if _COMPILED in str(error) else marked[0]
+    return lines[chosen - 1].strip()
+
+
+def _cause(text: str) -> str:
+    text = text.split(_PYTHON_FRAMES)[0]
+    if _COMPILED in text and _HERE in text:
+        after = text.rsplit(_HERE, 1)[1].splitlines()
+        for line in after:
+            if line.strip() and not line[0].isspace():
+                return line.strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    first = lines[0]
+    more = _MISFIT.search(text) if first.startswith("Arguments for call are not valid") else _EXPLANATION.search(text)
+    if more:
+        first = f"{first} {more[1].strip()}"
+    return first.removesuffix(":") if _HERE in text else first

@@ -1,0 +1,106 @@
+"""One sentence from an exception of torch: the real ones, raised here."""
+# No `from __future__ import annotations` here: this file holds code that is scripted.
+
+import warnings
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from course_utils.errors import compiled_line, one_line
+
+
+def refuses(x: Tensor) -> Tensor:
+    if bool(x.sum() > 0):
+        raise ValueError("the first line\nsecond: the other half")
+    return x
+
+
+def asserts(x: Tensor) -> Tensor:
+    assert bool(x.sum() > 10), "too small"
+    return x
+
+
+def reshapes(x: Tensor) -> Tensor:
+    return x.reshape(7)
+
+
+def forks(x: Tensor) -> Tensor:
+    return torch.jit.wait(torch.jit.fork(asserts, x))
+
+
+def asks_for_nothing(x: Tensor) -> Tensor:
+    return x.no_such_attribute
+
+
+def calls_it(x: Tensor) -> Tensor:
+    return asks_for_nothing(x)
+
+
+def gives_text(x: Tensor) -> Tensor:
+    return torch.relu("x")
+
+
+class Logs(nn.Module):
+    @torch.jit.ignore
+    def log(self, x: Tensor) -> None:
+        raise KeyError("no such log")
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.log(x)
+        return x
+
+
+def raised(action: Callable[[], object]) -> BaseException:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(BaseException) as caught:
+            action()
+    return caught.value
+
+
+def run(function: Callable) -> BaseException:
+    return raised(lambda: torch.jit.script(function)(torch.ones(2)))
+
+
+@pytest.mark.parametrize(
+    "function, sentence, line",
+    [
+        (refuses, "torch.jit.Error: builtins.ValueError: the first line", 'raise ValueError("the first line\\nsecond'),
+        (asserts, "torch.jit.Error: RuntimeError: AssertionError: too small", 'assert bool(x.sum() > 10), "too small"'),
+        (reshapes, "RuntimeError: shape '[7]' is invalid for input of size 2", "return x.reshape(7)"),
+        (forks, "RuntimeError: AssertionError: too small", 'assert bool(x.sum() > 10), "too small"'),
+        (Logs(), "RuntimeError: KeyError: 'no such log'", "self.log(x)"),
+        (
+            calls_it,
+            "RuntimeError: 'Tensor' object has no attribute or method 'no_such_attribute'.",
+            "return x.no_such_attribute",
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_the_cause_and_the_line(function: Callable, sentence: str, line: str) -> None:
+    error = run(function)
+    assert one_line(error) == sentence
+    assert compiled_line(error).startswith(line)
+
+
+def test_arguments_that_do_not_fit_say_which() -> None:
+    error = run(gives_text)
+    assert one_line(error).startswith("RuntimeError: ") and "Expected a value of type 'Tensor'" in one_line(error)
+
+
+def test_an_error_of_python_points_at_no_compiled_line() -> None:
+    assert compiled_line(raised(lambda: 1 // 0)) == ""
+    assert one_line(raised(lambda: 1 // 0)) == "ZeroDivisionError: integer division or modulo by zero"
+
+
+def test_an_explanation_is_added() -> None:
+    error = RuntimeError("cond doesn't work.\n  Explanation: the predicate has one dimension\n  Hint: none")
+    assert one_line(error) == "RuntimeError: cond doesn't work. the predicate has one dimension"
+
+
+def test_a_type_is_said_once() -> None:
+    assert one_line(RuntimeError("RuntimeError: RuntimeError: it failed")) == "RuntimeError: it failed"
+    assert one_line(ValueError("RuntimeError: it failed")) == "ValueError: RuntimeError: it failed"
