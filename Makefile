@@ -14,7 +14,7 @@ INSTALL = $(PYTHON) install.py $(if $(findstring file,$(origin PYTHON)),,--this-
 AUTHORING = $(COURSE) -m course_utils.authoring
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test doctor exercises run readme lock lint executorch bench clean
+.PHONY: help install lab test doctor exercises run readme lock lint executorch portable bench clean
 
 help:       ## print the verbs
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -49,6 +49,9 @@ lint: install       ## ruff over the package, the tests and the notebooks
 
 executorch: install ## ExecuTorch for lesson 11, in an environment of its own inside .venv (0.5 GB)
 	@$(COURSE) -m course_utils.edge install
+
+portable: install   ## run what is compared as other machines would, and print a table (hours; ARGS="--only busy")
+	@$(AUTHORING) portable $(ARGS)
 
 bench: install      ## time the suite and the notebooks
 	@$(AUTHORING) bench $(ARGS)

@@ -251,7 +251,7 @@ class _Idle:
         self.computed = 0.0
 
     def given_up(self) -> str:
-        """"wait" after ``seconds`` without work, "clock" when all of it takes far too long, else nothing."""
+        """ "wait" after ``seconds`` without work, "clock" when all of it takes far too long, else nothing."""
         now = time.monotonic()
         computed = _processor_seconds(self.process)
         if computed > self.computed + _AT_WORK:

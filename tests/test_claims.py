@@ -30,7 +30,9 @@ def test_trying_does_not_break_it(attempt) -> None:
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=str)
 def test_the_sentence_is_where_the_ledger_says(claim: Claim) -> None:
-    assert plain(claim.quotation) in plain(text_at(claim.place)), f"{claim.place} no longer says so; try the new sentence"
+    assert plain(claim.quotation) in plain(text_at(claim.place)), (
+        f"{claim.place} no longer says so; try the new sentence"
+    )
 
 
 @pytest.mark.parametrize("lesson", manifest.load(ROOT).lessons, ids=lambda lesson: lesson.id)
@@ -82,7 +84,7 @@ class TestTheRegistry:
             package("lesson_01.py", "def forgotten(): ...\n")
 
     def test_a_misnamed_module_is_refused(self, package) -> None:
-        with pytest.raises(ValueError, match=r"lessons\.py: a module of claims is called"):
+        with pytest.raises(ValueError, match=r"lessons\.py: claims are in"):
             package("lessons.py", "")
 
     def test_a_quotation_can_be_found_again(self) -> None:

@@ -206,6 +206,7 @@ BUSY = "while True: pass"
 
 def test_a_busy_machine_stops_nothing_sooner() -> None:
     """The same work under the same limit, while four times as many processes as cores want to compute."""
+
     def work() -> float:
         until = time.process_time() + 0.5
         while time.process_time() < until:
@@ -238,6 +239,7 @@ def test_the_cost_of_a_first_use_does_not_count(run: str) -> None:
 @forks
 def test_what_the_function_starts_is_work_too() -> None:
     """A compiler that an answer calls computes in processes of its own."""
+
     def build() -> str:
         program = "import time\nuntil = time.process_time() + 1.5\nwhile time.process_time() < until: pass"
         subprocess.run([sys.executable, "-c", program], check=True)

@@ -69,8 +69,9 @@ def save_with_launcher(path: Path, launcher: str, *cells) -> Path:
     return path
 
 
-def write_ledger(root: Path, *lines: tuple[str, str]) -> None:
-    text = "".join(f'[[cell]]\nnotebook = "{name}"\nid = "{cell}"\nreason = "it varies"\n' for name, cell in lines)
+def write_ledger(root: Path, *lines: tuple[str, str], varies: str = "run") -> None:
+    rest = f'varies = "{varies}"\nreason = "it varies"\n'
+    text = "".join(f'[[cell]]\nnotebook = "{name}"\nid = "{cell}"\n{rest}' for name, cell in lines)
     (root / "tests").mkdir(exist_ok=True)
     (root / "tests" / "uncompared.toml").write_text(text, encoding="utf-8")
 
@@ -163,8 +164,16 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Outco
         code("class P:\n    def __repr__(self): return 'P'\nP()", value("P", **{"image/png": PIXEL})),
     )
     save_with_launcher(folder / "no_start" / "no_start.ipynb", "raise SystemExit('no kernel today')", later, later)
+    save(folder / "stable.ipynb", code("print('same')", printed("same\n"), tags=[IGNORE], cell_id="q"))
+    save(
+        folder / "varies.ipynb",
+        code("import time\nprint(time.time_ns())", printed("5\n"), tags=[IGNORE], cell_id="q"),
+        # Equal the first time by chance, and not the second time.
+        code("n = globals().get('n', 0) + 1\nn", value("1"), tags=[IGNORE], cell_id="r"),
+    )
     save(root / "exercises" / "not_run.ipynb", code("1 / 0", count=None))
-    write_ledger(root, *((f"notebooks/{name}.ipynb", "q") for name in ("quiet", "other_type", "other_text", "good")))
+    listed = ("quiet", "other_type", "other_text", "good", "stable", "varies")
+    write_ledger(root, *((f"notebooks/{name}.ipynb", "q") for name in listed), ("notebooks/varies.ipynb", "r"))
     report = root / "report.xml"
     run = run_pytest(root, f"--junitxml={report}", "-n", "2", "--dist=loadfile", ".")
     assert report.is_file(), run.stdout + run.stderr
@@ -218,6 +227,12 @@ def test_a_tagged_cell_must_raise_the_stored_exception(ran) -> None:
 
 def test_a_kernel_works_offline_without_the_learners_files_and_knows_no_pytest(ran) -> None:
     assert ran["good", "Cell 4"].word == "passed", ran["good", "Cell 4"].text
+
+
+def test_a_listed_cell_that_gives_what_is_stored_fails(ran) -> None:
+    assert ran["stable", "Cell 0"].word == "failure"
+    assert "its output has become stable" in ran["stable", "Cell 0"].text
+    assert [ran["varies", f"Cell {number}"].word for number in (0, 1)] == ["passed", "passed"]
 
 
 def test_a_picture_must_be_there_in_both(ran) -> None:
@@ -367,9 +382,10 @@ def test_ledger_problems_names_each_disagreement(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[[cell]]\nnotebook = "a"\nid = "b"\n', "give it notebook, id and reason"),
-        ('[[cell]]\nnotebook = "a"\nid = "b"\nreason = " "\n', "an empty value"),
-        ('[[cell]]\nnotebook = "a"\nid = "b"\nreason = "c"\n' * 2, "listed 2 times"),
+        ('[[cell]]\nnotebook = "a"\nid = "b"\n', "give it notebook, id, varies and reason"),
+        ('[[cell]]\nnotebook = "a"\nid = "b"\nvaries = "moon"\nreason = "c"\n', "varies with 'moon'"),
+        ('[[cell]]\nnotebook = "a"\nid = "b"\nvaries = "run"\nreason = " "\n', "an empty value"),
+        ('[[cell]]\nnotebook = "a"\nid = "b"\nvaries = "run"\nreason = "c"\n' * 2, "listed 2 times"),
         ("[[cell]\n", "line 1"),
     ],
 )
@@ -395,7 +411,7 @@ def test_a_listed_cell_that_has_become_stable_is_found(tmp_path: Path) -> None:
     }
     listed = [nbformat.from_dict({**cell, "id": cell_id}) for cell_id, cell in varying.items()]
     save(tmp_path / name, *listed, code("1", value("1")), code("raise SystemExit"))
-    write_ledger(tmp_path, *((name, cell_id) for cell_id in varying))
+    write_ledger(tmp_path, *((name, cell_id) for cell_id in varying), varies="machine")
     problems = stable_cells(tmp_path, name, ROOT / "tests" / "sanitize.cfg")
     assert [problem.partition(":")[0] for problem in problems] == [f"{name}, cell 'stable'", f"{name}, cell 'masked'"]
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from course_utils import manifest
-from course_utils.authoring import bench, derive, notebooks
+from course_utils.authoring import bench, derive, ledger, notebooks
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -62,6 +62,36 @@ def store() -> None:
             del os.environ[native.RECORD_VARIABLE]
         path = native.write_stored(Path(folder), datetime.date.today().isoformat())
     typer.echo(f"wrote {path.relative_to(course.root)}")
+
+
+@app.command()
+def portable(
+    only: Annotated[list[str] | None, typer.Option(help="a surrounding by name; may be given again")] = None,
+    tests: Annotated[list[str] | None, typer.Argument(help="what to run in place of all that is compared")] = None,
+) -> None:
+    """Run what is compared and judged as other machines would: other kernels, threads, no compiler, cold, busy."""
+    from course_utils.authoring import portable as surroundings
+
+    course = manifest.load()
+    known = {x.name: x for x in surroundings.SURROUNDINGS}
+    if unknown := set(only or ()) - set(known):
+        raise typer.BadParameter(f"there is no surrounding {min(unknown)}; the surroundings are {', '.join(known)}")
+    chosen = [known[name] for name in only or known]
+    rows = []
+    for number, surrounding in enumerate(chosen, start=1):
+        typer.echo(f"{number} of {len(chosen)}: {surrounding.what} …")
+        rows.append(surroundings.run(course.root, surrounding, tuple(tests or ())))
+        for name in rows[-1].failed:
+            typer.echo(f"    {name}")
+    typer.echo("\n" + "\n".join(map(str, rows)))
+    stable = []
+    if not only and not tests:
+        listed = {line.notebook for line in ledger.read_ledger(course.root / ledger.LEDGER) if line.varies == "machine"}
+        rules = course.root / "tests" / "sanitize.cfg"
+        stable = [x for name in sorted(listed) for x in ledger.stable_cells(course.root, name, rules)]
+        typer.echo("\n".join(stable) or "Each cell that is listed as different on another machine is.")
+    if stable or not all(row.ok for row in rows):
+        raise typer.Exit(1)
 
 
 app.command()(bench.bench)

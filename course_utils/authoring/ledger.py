@@ -3,10 +3,13 @@
     [[cell]]
     notebook = "notebooks/00_start_here.ipynb"
     id = "versions"
+    varies = "machine"
     reason = "prints the versions of this machine"
 
-A cell tagged ``nbval-ignore-output`` has a line there, and each line has such a cell. `stable_cells` finds the lines
-that are no longer needed: the cell's output is the same even on a differently set up machine.
+A cell tagged ``nbval-ignore-output`` has a line there, and each line has such a cell. ``varies`` says what the output
+depends on. A cell that varies from "run" to run is found stable by the run that executes it anyway: its output is then
+the stored one. A cell that varies from "machine" to machine is found stable by `stable_cells`, which runs its notebook
+as on another machine (``make portable`` does this).
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from course_utils.authoring.sanitize import sanitize_text
 
 FOLDERS = ("notebooks", "solutions")
 LEDGER = "tests/uncompared.toml"
+VARIES = ("run", "machine")
 UNCOMPARED_TAG = "nbval-ignore-output"
 COMPILERS = ("c++", "cc", "clang", "clang++", "cl.exe", "cmake", "g++", "gcc", "make", "ninja", "cmake.exe", "gcc.exe")
 
@@ -36,6 +40,7 @@ class Line:
 
     notebook: str
     id: str
+    varies: str
     reason: str
 
 
@@ -43,18 +48,20 @@ def read_ledger(path: Path) -> list[Line]:
     """Return the lines of a ledger file; a file that isn't there is an empty ledger.
 
     Raises:
-        ValueError: a line has other keys than notebook, id and reason, one of them is empty, or two lines are for the
-            same cell. (`tomllib.TOMLDecodeError` is a ValueError too.)
+        ValueError: a line has other keys than notebook, id, varies and reason, one of them is empty, ``varies`` is
+            neither "run" nor "machine", or two lines are for the same cell. (`tomllib.TOMLDecodeError` is one too.)
     """
     if not path.is_file():
         return []
     lines = []
     for number, entry in enumerate(tomllib.loads(path.read_text(encoding="utf-8")).get("cell", []), start=1):
         where = f"{path.name}: [[cell]] number {number}"
-        if set(entry) != {"notebook", "id", "reason"}:
-            raise ValueError(f"{where} has the keys {sorted(entry)}; give it notebook, id and reason")
+        if set(entry) != {"notebook", "id", "varies", "reason"}:
+            raise ValueError(f"{where} has the keys {sorted(entry)}; give it notebook, id, varies and reason")
         if not all(isinstance(value, str) and value.strip() for value in entry.values()):
-            raise ValueError(f"{where} has an empty value; fill in notebook, id and reason")
+            raise ValueError(f"{where} has an empty value; fill in notebook, id, varies and reason")
+        if entry["varies"] not in VARIES:
+            raise ValueError(f"{where} varies with {entry['varies']!r}; write one of {', '.join(VARIES)}")
         lines.append(Line(**entry))
     for (notebook, cell), count in Counter((line.notebook, line.id) for line in lines).items():
         if count > 1:
@@ -118,16 +125,23 @@ def ledger_problems(root: Path, folders: Sequence[str] = FOLDERS, ledger: str = 
 
 def perturbed_environment(notebook: Path) -> dict[str, str]:
     """Return a kernel environment that differs from a usual one: one thread, and no compiler or build tool."""
-    folders = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
-    plain = [folder for folder in folders if not any((Path(folder) / tool).exists() for tool in COMPILERS)]
-    environment = kernel_environment(notebook, OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", PATH=os.pathsep.join(plain))
+    path = without_compilers(os.environ.get("PATH", ""))
+    environment = kernel_environment(notebook, OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", PATH=path)
     for name in ("CC", "CXX"):
         environment.pop(name, None)
     return environment
 
 
+def without_compilers(path: str) -> str:
+    """Return the search path ``path`` without the folders that hold a compiler or a build tool."""
+    folders = [folder for folder in path.split(os.pathsep) if folder]
+    return os.pathsep.join(x for x in folders if not any((Path(x) / tool).exists() for tool in COMPILERS))
+
+
 def stable_cells(root: Path, name: str, cfg_path: Path, ledger: str = LEDGER, cell_timeout: float = 60.0) -> list[str]:
     """Run a notebook as on another machine and name the listed cells whose output is the stored one all the same.
+
+    Only cells that are said to vary from machine to machine are looked at.
 
     Such a cell needs no line in the ledger: remove the line and the tag. The notebook runs in a fresh kernel with
     `perturbed_environment`, and stops after its last listed cell. Cells may raise (a missing compiler shows that way).
@@ -148,7 +162,7 @@ def stable_cells(root: Path, name: str, cfg_path: Path, ledger: str = LEDGER, ce
     """
     from nbclient import NotebookClient
 
-    listed = {line.id for line in read_ledger(root / ledger) if line.notebook == name}
+    listed = {line.id for line in read_ledger(root / ledger) if line.notebook == name and line.varies == "machine"}
     stored = nbformat.read(root / name, as_version=4)
     last = max((number for number, cell in enumerate(stored.cells) if cell.get("id") in listed), default=-1)
     if last < 0:
@@ -173,7 +187,7 @@ def stable_cells(root: Path, name: str, cfg_path: Path, ledger: str = LEDGER, ce
     ]
 
 
-def text_outputs(cell: Mapping, cfg_path: Path) -> list[tuple[str, str]]:
+def text_outputs(cell: Mapping, cfg_path: Path | None) -> list[tuple[str, str]]:
     """Return what a strict run compares of a cell: (kind, sanitized text) pairs, with streams merged and first.
 
     Pictures count as present or not, not by their bytes.
@@ -188,4 +202,5 @@ def text_outputs(cell: Mapping, cfg_path: Path) -> list[tuple[str, str]]:
         else:
             for kind, value in sorted(output["data"].items()):
                 others.append((kind, "a picture" if kind in {"image/png", "image/jpeg"} else str(value)))
-    return [(kind, sanitize_text(text, cfg_path)) for kind, text in [*sorted(streams.items()), *others]]
+    pairs = [*sorted(streams.items()), *others]
+    return [(kind, sanitize_text(text, cfg_path) if cfg_path else text) for kind, text in pairs]

@@ -9,6 +9,7 @@ With nbval alone a notebook can look proven when it isn't. This plugin changes t
 * Misspelt or misplaced markers, cells that were never run, and cells that are left uncompared without a line in
   ``tests/uncompared.toml`` are errors at collection; nbval passes over them silently.
 * ``raises-exception`` demands an exception, with the stored type and the stored first line of its text.
+* A cell that is listed as different in every run and gives what is stored fails: it can be compared.
 * A picture must be there in the stored and in the fresh output; nbval doesn't look at pictures.
 * One cell may be asked for by name: the cells above it run first.
 * Each kernel runs without the network, without the learner's files and without personal start-up files.
@@ -39,7 +40,14 @@ from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager, Runnin
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 
 from course_utils.authoring.isolation import isolate, kernel_environment
-from course_utils.authoring.ledger import FOLDERS, LEDGER, UNCOMPARED_TAG, notebook_ledger_problems, read_ledger
+from course_utils.authoring.ledger import (
+    FOLDERS,
+    LEDGER,
+    UNCOMPARED_TAG,
+    notebook_ledger_problems,
+    read_ledger,
+    text_outputs,
+)
 from course_utils.authoring.sanitize import read_rules, sanitize_text
 
 NBVAL_DEFAULT_LIMIT = 2000  # what nbval's option holds when nobody set it
@@ -239,6 +247,7 @@ class CourseNotebook(IPyNbFile):
         super().__init__(*args, **kwargs)
         self.cells: list[CourseCell] = []
         self.failed: CourseCell | None = None
+        self.varying: dict[str, str] = {}
 
     @property
     def relative_name(self) -> str:
@@ -260,6 +269,7 @@ class CourseNotebook(IPyNbFile):
         try:
             ledger = read_ledger(self.config.rootpath / self.config.getini("course_ledger"))
             problems += notebook_ledger_problems(notebook, self.relative_name, ledger)
+            self.varying = {line.id: line.varies for line in ledger if line.notebook == self.relative_name}
         except ValueError as error:
             problems.append(str(error))
         if problems:
@@ -330,6 +340,7 @@ class CourseCell(IPyNbCell):
                 )
             if not self.options["check"]:
                 self.check_error_and_pictures(self.test_outputs, self.cell.outputs)
+                self.check_that_it_varies()
         except KernelDied as error:
             self.parent.failed = self
             reason, _, last_words = str(error).partition("\n")
@@ -369,6 +380,33 @@ class CourseCell(IPyNbCell):
         before, after = pictures(stored), pictures(fresh)
         if before > after or (self.options["check"] and after != before):
             self.raise_cell_error(f"pictures differ: {before} in the stored output, {after} in the fresh one")
+
+    def check_that_it_varies(self) -> None:
+        """Fail a cell that is listed as different in every run and gave what is stored, twice."""
+        if self.parent.varying.get(self.cell.get("id")) != "run":
+            return
+        cfg = self.config.option.nbval_sanitize_with
+        rules = Path(cfg) if cfg else None
+        stored = text_outputs(self.cell, rules)
+        for _ in range(2):  # two times of 2.7 ms may agree by chance
+            if text_outputs({"outputs": self.test_outputs}, rules) != stored:
+                return
+            self.test_outputs = self.run_again()
+        self.raise_cell_error(f"its output has become stable; remove its line from {LEDGER} and its tag")
+
+    def run_again(self) -> list[Any]:
+        """Run the cell once more and return its new outputs."""
+        kernel = self.parent.kernel
+        msg_id = kernel.execute_cell_input(self.cell.source, allow_stdin=False)
+        outputs = []
+        while True:
+            message = kernel.get_message("iopub", timeout=self.config.option.nbval_cell_timeout)
+            if message["parent_header"].get("msg_id") != msg_id:
+                continue
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                return outputs
+            if message["msg_type"] in ("stream", "display_data", "execute_result", "error"):
+                outputs.append(nbformat.v4.output_from_msg(message))
 
     def first_line(self, error: Mapping[str, Any]) -> str:
         """Return the first line with text of an exception's message, sanitized: the part that is always compared."""
