@@ -13,11 +13,14 @@ endif
 INSTALL = $(PYTHON) install.py $(if $(findstring file,$(origin PYTHON)),,--this-python) $(if $(TORCH),--torch $(TORCH))
 AUTHORING = $(COURSE) -m course_utils.authoring
 
+FAST = tests/test_answers.py tests/test_claims.py tests/test_stubs.py tests/test_contract.py tests/test_uncompared.py \
+       $(wildcard notebooks/$(LESSON)_*.ipynb solutions/$(LESSON)_*.ipynb)
+
 .DEFAULT_GOAL := help
-.PHONY: help install lab test doctor exercises run readme lock lint executorch portable bench clean
+.PHONY: help install lab test test-fast doctor exercises run readme lock lint executorch mutants portable bench clean
 
 help:       ## print the verbs
-	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 install:    ## make .venv and install the locked packages; nothing to do the second time
 	@$(INSTALL)
@@ -27,6 +30,9 @@ lab: install        ## install, then open JupyterLab on lesson 00 (ARGS=--no-bro
 
 test: install       ## install, then run every test and every notebook (ARGS="tests/test_x.py -q" for a part)
 	@$(COURSE) -m pytest $(ARGS)
+
+test-fast: install  ## only what concerns one lesson, in under a minute (make test-fast LESSON=03)
+	@$(COURSE) -m pytest -q --lesson=$(or $(LESSON),00) $(FAST) $(ARGS)
 
 doctor: install     ## check the environment, line by line
 	@$(COURSE) -m course_utils doctor
@@ -49,6 +55,9 @@ lint: install       ## ruff over the package, the tests and the notebooks
 
 executorch: install ## ExecuTorch for lesson 11, in an environment of its own inside .venv (0.5 GB)
 	@$(COURSE) -m course_utils.edge install
+
+mutants: install    ## plant faults in the worked answers and see whether the checks find them (ARGS=03.2 for one)
+	@$(AUTHORING) mutants $(ARGS)
 
 portable: install   ## run what is compared as other machines would, and print a table (hours; ARGS="--only busy")
 	@$(AUTHORING) portable $(ARGS)

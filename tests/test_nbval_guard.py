@@ -17,7 +17,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from course_utils.authoring.ledger import ledger_problems, read_ledger, stable_cells
-from course_utils.authoring.nbval_guard import marker_problems
+from course_utils.authoring.nbval_guard import concerns, marker_problems
 
 ROOT = Path(__file__).resolve().parent.parent
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -268,6 +268,24 @@ def test_one_cell_can_be_asked_for_from_another_directory(tmp_path: Path) -> Non
     run = run_pytest(tmp_path, "--nbval-sanitize-with=rules.cfg", f"{notebook}::Cell 2", cwd=elsewhere)
     assert run.returncode == 0, run.stdout
     assert "1 passed" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "kept"),
+    [
+        ("notebooks/03_control_flow_pitfalls.ipynb::Cell 3", True),
+        ("solutions/04_mixing.ipynb::Cell 3", False),
+        ("tests/test_answers.py::test_an_answer_gets_its_outcome[03.1-nothing]", True),
+        ("tests/test_answers.py::test_an_answer_gets_its_outcome[13.1-nothing_03]", False),
+        ("tests/test_claims.py::test_the_sentence_is_where_the_ledger_says[lesson_03-silent]", True),
+        ("tests/test_claims.py::test_every_lesson_has_its_claims[03]", True),
+        ("tests/test_claims.py::test_every_lesson_has_its_claims[00]", False),
+        ("tests/test_stubs.py::test_an_untouched_exercise_is_not_attempted[03_control_flow_pitfalls.ipynb]", True),
+        ("tests/test_contract.py::test_the_course_keeps_its_rules[links]", True),
+    ],
+)
+def test_one_lesson_can_be_asked_for(nodeid: str, kept: bool) -> None:
+    assert concerns(nodeid, "03") is kept
 
 
 def test_files_come_slowest_first(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_no_file_names_an_index():
 
 
 def make_verbs() -> dict[str, str]:
-    return dict(re.findall(r"^([a-z]+):.*## (.+)$", text("Makefile"), re.MULTILINE))
+    return dict(re.findall(r"^([a-z-]+):.*## (.+)$", text("Makefile"), re.MULTILINE))
 
 
 def test_make_help_is_the_default_and_names_every_verb():

@@ -94,6 +94,36 @@ def portable(
         raise typer.Exit(1)
 
 
+@app.command()
+def mutants(
+    which: Annotated[str, typer.Argument(help="an exercise such as 03.2, a lesson such as 03, or all")] = "all",
+) -> None:
+    """Plant faults in the worked answers, and name those that a check lets pass without a reason."""
+    from course_utils.authoring import mutation
+
+    course = manifest.load()
+    lesson_id, _, number = which.partition(".")
+    if which != "all" and lesson_id not in (x.id for x in course.lessons):
+        raise typer.BadParameter(f"there is no lesson {lesson_id}; give one such as 03, 03.2 or all")
+    explained = mutation.read_explained(course.root / mutation.EXPLAINED)
+    unexplained = 0
+    for lesson in course.lessons:
+        if not lesson.exercises or (which != "all" and lesson.id != lesson_id):
+            continue
+        verdicts = list(mutation.run_lesson(course, lesson, which if number else ""))
+        for exercise in lesson.exercises:
+            mine = [x for x in verdicts if x.mutant.exercise_id == exercise.id]
+            alive = [x for x in mine if x.survived]
+            open_ones = [x for x in alive if not any(line.covers(x.mutant) for line in explained)]
+            unexplained += len(open_ones)
+            if mine:
+                counts = f"{len(mine) - len(alive)} of {len(mine)} found, {len(alive) - len(open_ones)} explained"
+                typer.echo(f"{exercise.id}  {counts}")
+            for survivor in open_ones:
+                typer.echo(f"    {survivor.mutant}")
+    raise typer.Exit(1 if unexplained else 0)
+
+
 app.command()(bench.bench)
 
 

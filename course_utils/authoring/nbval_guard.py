@@ -433,9 +433,21 @@ class CourseCell(IPyNbCell):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the plugin's ini options; each has the value that the course uses as its default."""
+    parser.addoption("--lesson", help="such as 03: leave out what is about another lesson")
     parser.addini("course_notebooks", "folders below the root whose notebooks are run", "args", list(FOLDERS))
     parser.addini("course_ledger", "the ledger of cells that are not compared", default=LEDGER)
     parser.addini("course_first", "test files to begin with, the slowest first", "args", ["tests/test_jupyterlab.py"])
+
+
+LESSON_FILES = ("tests/test_answers.py", "tests/test_claims.py", "tests/test_stubs.py")
+
+
+def concerns(nodeid: str, lesson: str) -> bool:
+    """Whether a test is about this lesson (such as "03"), or about no lesson in particular."""
+    file, _, name = nodeid.partition("::")
+    if file.startswith(FOLDERS):
+        return Path(file).name.startswith(f"{lesson}_")
+    return file not in LESSON_FILES or re.search(rf"\[(lesson_)?{lesson}\b|\[{lesson}_", name) is not None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -482,6 +494,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     With two workers the slow files must not come last. The order inside a file stays.
     """
+    if lesson := config.getoption("--lesson"):
+        items[:] = [item for item in items if concerns(item.nodeid, lesson)]
     first = list(config.getini("course_first"))
     sizes = Counter(item.nodeid.partition("::")[0] for item in items)
 
