@@ -20,7 +20,7 @@ def clipped(x, model):
     ### BEGIN SOLUTION
     model.eval()
     if x > 0 and not x == 2:
-        return max(x, 3)
+        return pow(x, 3)
     return x - 1
     ### END SOLUTION
 
@@ -42,8 +42,8 @@ def planted() -> set[tuple[str, str]]:
         ("if x > 0 and (not x == 2):", "if x > 0 and (not x != 2):"),
         ("if x > 0 and (not x == 2):", "if False:"),
         ("if x > 0 and (not x == 2):", "if x > 1 and (not x == 2):"),
-        ("return max(x, 3)", "return max(3, x)"),
-        ("return max(x, 3)", "return max(x, 4)"),
+        ("return pow(x, 3)", "return pow(3, x)"),
+        ("return pow(x, 3)", "return pow(x, 4)"),
         ("return x - 1", "return x + 1"),
         ("return x - 1", "return x.sub_(1)"),
         ("model.eval()", "pass"),
@@ -53,6 +53,13 @@ def planted() -> set[tuple[str, str]]:
 )
 def test_faults_of_each_kind_are_planted(change: tuple[str, str]) -> None:
     assert change in planted()
+
+
+def test_arguments_that_may_be_exchanged_are_not() -> None:
+    assert all(
+        "max(3, x)" not in after
+        for _, after in {(m.before, m.after) for m in mutants("90.1", SOURCE.replace("pow", "max"))}
+    )
 
 
 def test_what_is_given_is_left_alone() -> None:
@@ -77,11 +84,11 @@ def test_the_faults_of_the_tiny_course_are_judged(tmp_path: Path, monkeypatch: p
 
 
 def test_a_survivor_can_be_explained() -> None:
-    mutant = Mutant("90.1", "return max(x, 3)", "return max(3, x)", "")
-    assert Explained("90.1", "return max(x, 3)", "return max(3, x)", "the same").covers(mutant)
-    assert Explained("90.1", "return max(x, 3)", "*", "the same").covers(mutant)
-    assert not Explained("90.2", "return max(x, 3)", "*", "the same").covers(mutant)
-    assert not Explained("90.1", "return max(x, 3)", "return max(x, 4)", "the same").covers(mutant)
+    mutant = Mutant("90.1", "return pow(x, 3)", "return pow(3, x)", "")
+    assert Explained("90.1", "return pow(x, 3)", "return pow(3, x)", "the same").covers(mutant)
+    assert Explained("90.1", "return pow(x, 3)", "*", "the same").covers(mutant)
+    assert not Explained("90.2", "return pow(x, 3)", "*", "the same").covers(mutant)
+    assert not Explained("90.1", "return pow(x, 3)", "return pow(x, 4)", "the same").covers(mutant)
 
 
 def test_an_explanation_needs_its_reason(tmp_path: Path) -> None:

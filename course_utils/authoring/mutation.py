@@ -42,6 +42,7 @@ _ARITHMETIC = {
     ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
 _IN_PLACE = {ast.Add: "add_", ast.Sub: "sub_", ast.Mult: "mul_", ast.Div: "div_"}
+# Called without arguments, each of these changes how a result comes about, and often not what it looks like.
 _LEFT_OUT = {"eval", "train", "clone", "detach", "contiguous", "abs", "all", "any", "double", "float", "long", "cpu"}
 
 
@@ -165,7 +166,8 @@ class _Runner:
         self.module.__file__ = str(path)
         # A cell may take `check` from the course; what it gives is noted here, and judged as a learner's would be.
         with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(source, str(path), "exec"), self.module.__dict__)
+            # Not with this file's own `from __future__ import annotations`: torch reads the annotations of classes.
+            exec(compile(source, str(path), "exec", dont_inherit=True), self.module.__dict__)
         if "check" in self.module.__dict__:
             self.module.__dict__["check"] = self._check
 
@@ -240,7 +242,7 @@ def _changes(node: ast.AST) -> Iterator[_Change]:
     if isinstance(node, ast.Call):
         for number in range(len(node.keywords)):
             yield lambda twin, tree, number=number: _drop(twin.keywords, number)
-        if len(node.args) > 1 and not any(isinstance(x, ast.Starred) for x in node.args[:2]):
+        if len(node.args) > 1 and not any(isinstance(x, ast.Starred) for x in node.args[:2]) and not _either_way(node):
             yield _exchange
         if isinstance(node.func, ast.Attribute) and node.func.attr in _LEFT_OUT and not node.args:
             yield lambda twin, tree: _replace(tree, twin, twin.func.value)
@@ -250,6 +252,12 @@ def _uses_its_own(node: ast.Assign) -> bool:
     """Whether the statement changes what a name stands for: without it, the name is there all the same."""
     names = {x.id for target in node.targets for x in ast.walk(target) if isinstance(x, ast.Name)}
     return bool(names & {x.id for x in ast.walk(node.value) if isinstance(x, ast.Name)})
+
+
+def _either_way(node: ast.Call) -> bool:
+    """Whether the function gives the same when its first two arguments are exchanged."""
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    return name in ("min", "max", "minimum", "maximum", "equal", "allclose", "check_parity")
 
 
 def _exchange(twin: ast.AST, tree: ast.AST) -> bool:
