@@ -103,7 +103,7 @@ def annotated(answer: Any) -> None:
         (rows, [2, 5, 1]), (rows, [2, 5, 1], -0.5), (rows, [2, 5, 1], 0.5, 3),
         (rows, [2, 5, 1], 0.0, None), (rows, [2, 5, 1], -1.0, 0), (rows, [8, 0, 6]),
     ]  # fmt: skip
-    given = ("rows and lengths alone", "`fill=-0.5`", "`limit=3`", "`limit=None`", "`limit=0`", "a length beyond the row")
+    given = ("rows and lengths alone", "`fill=-0.5`", "`limit=3`", "`limit=None`", "`limit=0`", "a length beyond a row")
     if not isinstance(answer, torch.jit.ScriptFunction):
         expect_parity(
             reference, answer, calls, "Not yet scripted, it differs from the given function.",
