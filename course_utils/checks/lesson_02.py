@@ -164,7 +164,7 @@ def five_repairs(answer: Any) -> None:
     batches = [torch.stack([good, 2 * good]), torch.stack([good, torch.zeros(2, 2)])]
     matrices = [good, torch.ones(2, 2), torch.zeros(3, 3), 0.01 * good, -good, *batches]
     cases: list[tuple[str, Callable[..., Any], list[Any]]] = [
-        ("clipped", _clipped, [(x,), (x / 10,), (torch.tensor([-3.0, 0.5]),), (torch.tensor([3.0, -0.5]),)]),
+        ("clipped", _clipped, [(x,), (x / 10,), (torch.tensor([-3.0, 0.5]),), (torch.tensor([1.25, -0.5]),)]),
         ("average", _average, [(torch.tensor([1.0, 2.0, 4.5]),), (torch.tensor([-1.0, 0.25]),)]),
         ("scaled", lambda x: x * 0.5, [(x,), (x[0],)]),
         ("joined", lambda parts: torch.cat(parts), [([x, x + 1, x[:1]],), ([x],)]),

@@ -184,3 +184,13 @@ def numbers_from_nan():
         return torch.nan_to_num(torch.linalg.inv_ex(x)[0], 0.0, 0.0, 0.0)
 
     return [clipped, average, scaled, joined, inverse_without_nan]
+
+
+@wrong("`clipped` compiles and differs from the given one")
+def clips_beyond_two():
+    def clipped_late(x):
+        if bool(x.abs().max() > 2):
+            return x.clamp(-1.0, 1.0)
+        return x
+
+    return [clipped_late, average, scaled, joined, inverse_or_zero]

@@ -480,3 +480,23 @@ def optimised_without_convolutions() -> None:
         optimised = torch.jit.optimize_for_inference(torch.jit.freeze(scripted))
         x = torch.ones(2, 4)
         assert torch.allclose(load(saved(optimised))(x), scripted(x))
+
+
+class Arranged(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        return x * self.weight + torch.arange(2, device=x.device)
+
+
+@claim(f"{LESSON}#ccb908b7f", "`map_location` moves what the object holds; a device that is written in the code")
+def devices_in_the_code() -> None:
+    x = torch.ones(2, device="meta")
+    traced = load(saved(torch.jit.trace(Arranged(), torch.ones(2))), map_location="meta")
+    scripted = load(saved(torch.jit.script(Arranged())), map_location="meta")
+    assert traced.weight.is_meta and 'device=torch.device("cpu")' in traced.code
+    assert scripted(x).is_meta and 'torch.device("cpu")' not in scripted.code
+    with pytest.raises(RuntimeError):
+        traced(x)
