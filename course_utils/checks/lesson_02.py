@@ -14,6 +14,27 @@ from torch import Tensor, nn
 
 from course_utils.checks import NotYet, check_for, expect_parity
 
+# What marks the compile errors that the lesson collects; the same sentences stand in its table.
+_COLLECTED = (
+    "Expected a default value of type Tensor (inferred)",
+    "all inputs of range must be ints",
+    "previously matched to type Tensor",
+    "in the true branch and type",
+    "is not defined in the false branch",
+    "undefined value",
+    "previously had type",
+    "instead found type 'Optional[",
+    "cannot be used as a value",
+    "Don't support formatting in JoinedStr",
+    "can't take variable number of arguments",
+    "try blocks aren't supported",
+    "Expected integer literal for index",
+    "we do not support break or continue",
+    "has no attribute",
+    "Tried to set nonexistent attribute",
+    "Expected NoneType but got",
+)
+
 
 def _scripted(answer: Any, what: str) -> Any:
     """The compiled answer; :class:`NotYet` with the compiler's sentence and the learner's line if there is none."""
@@ -29,11 +50,18 @@ def _scripted(answer: Any, what: str) -> Any:
         seen = {"the compiler says": f"{type(error).__name__}: {says}"}
         if here:
             seen["at"] = textwrap.dedent("\n".join(lines[here - 1 : here + 1]))
-        raise NotYet(what, seen=seen, look_at="this sentence in the lesson's collection of compile errors") from None
+        raise NotYet(what, seen=seen, look_at=_where_to_read(says)) from None
+
+
+def _where_to_read(says: str) -> str:
+    if any(x in says for x in _COLLECTED):
+        return "this sentence in the lesson's collection of compile errors"
+    return "the underlined part: the type of each name in it, and where that type was decided"
 
 
 def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """What an error says in one line: of a compiled call its last sentence, without the Python frames below it."""
+    lines = [line.strip() for line in str(error).partition("\nAt:\n")[0].splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
     return textwrap.shorten(lines[-1] if "TorchScript" in lines[0] else lines[0], 200)
@@ -41,14 +69,21 @@ def _last_line(error: BaseException) -> str:
 
 def _module(make: Any, *args: Any) -> nn.Module:
     """An object of the learner's class, in eval mode."""
-    module = make(*args) if isinstance(make, type) else make
-    if not isinstance(module, nn.Module):
+    if not (isinstance(make, type) and issubclass(make, nn.Module)):
+        kind = f"the class {make.__name__}" if isinstance(make, type) else f"an object of type {type(make).__name__}"
         raise NotYet(
-            "The answer is no class of modules.",
-            seen={"you gave": f"an object of type {type(module).__name__}"},
+            "The answer is not a class of modules.",
+            seen={"you gave": kind},
             look_at="the name in the last line of the cell: it takes the class, which inherits `nn.Module`",
         )
-    return module.eval()
+    return make(*args).eval()
+
+
+def _shown(value: Any) -> str:
+    """A result in one line: the shape of a tensor and its values, or the type of something else."""
+    if isinstance(value, Tensor):
+        return f"shape {tuple(value.shape)}, {textwrap.shorten(str(value.tolist()), 120)}"
+    return f"an object of type {type(value).__name__}"
 
 
 @check_for("02.1")
@@ -64,23 +99,37 @@ def annotated(answer: Any) -> None:
         return out, kept
 
     rows = torch.rand(3, 6, generator=torch.Generator().manual_seed(1))
-    calls = [(rows, [2, 5, 1]), (rows, [2, 5, 1], -0.5), (rows, [2, 5, 1], 0.5, 3)]
+    calls = [
+        (rows, [2, 5, 1]), (rows, [2, 5, 1], -0.5), (rows, [2, 5, 1], 0.5, 3),
+        (rows, [2, 5, 1], 0.0, None), (rows, [2, 5, 1], -1.0, 0), (rows, [8, 0, 6]),
+    ]  # fmt: skip
+    given = ("rows and lengths alone", "`fill=-0.5`", "`limit=3`", "`limit=None`", "`limit=0`", "a length beyond a row")
     if not isinstance(answer, torch.jit.ScriptFunction):
         expect_parity(
-            reference, answer, calls, "Not yet scripted, it gives another result than the given function.",
+            reference, answer, calls, "Not yet scripted, it differs from the given function.",
             look_at="the body: annotations alone are asked for, the statements stay",
         )  # fmt: skip
     scripted = _scripted(answer, "It does not compile.")
-    for args, what in zip(calls, ("a list of lengths", "`fill=-0.5`", "`limit=3`"), strict=True):
+    for args, what in zip(calls, given, strict=True):
         try:
             scripted(*args)
         except Exception as error:
             raise NotYet(
                 f"It compiles and cannot be called with {what}.",
                 seen={"the call says": _last_line(error), "its schema": str(scripted.schema)},
-                look_at="the type of this argument in the schema, and what the call gives",
+                look_at=_wrong_types(scripted),
             ) from None
-    expect_parity(reference, scripted, calls, "Scripted, it gives another result than the given function.")
+    expect_parity(reference, scripted, calls, "Scripted, it differs from the given function.")
+
+
+def _wrong_types(scripted: torch.jit.ScriptFunction) -> str:
+    """Where to look when `padded` compiles and cannot be called: at the arguments that became something else."""
+    names, kinds = ("rows", "lengths", "fill", "limit"), ("Tensor", "List[int]", "float", "Optional[int]")
+    found = [str(x.type) for x in scripted.schema.arguments]
+    odd = [f"`{name}`, a {mine}" for name, kind, mine in zip(names, kinds, found, strict=False) if mine != kind]
+    if not odd:
+        return "the line of your function that the call stops at"
+    return "the type in the schema of " + ", and of ".join(odd) + ": what may the call give there"
 
 
 def _clipped(x: Tensor) -> Tensor:
@@ -111,17 +160,19 @@ def _is_stub(function: Any, args: tuple[Any, ...]) -> bool:
 @check_for("02.2")
 def five_repairs(answer: Any) -> None:
     """Five functions in order, each scriptable and equal to its original."""
-    x = torch.tensor([[2.0, -0.5], [-3.0, 0.25]])
+    x, good = torch.tensor([[2.0, -0.5], [-3.0, 0.25]]), torch.eye(2)
+    batches = [torch.stack([good, 2 * good]), torch.stack([good, torch.zeros(2, 2)])]
+    matrices = [good, torch.ones(2, 2), torch.zeros(3, 3), 0.01 * good, -good, *batches]
     cases: list[tuple[str, Callable[..., Any], list[Any]]] = [
-        ("clipped", _clipped, [(x,), (x / 10,)]),
+        ("clipped", _clipped, [(x,), (x / 10,), (torch.tensor([-3.0, 0.5]),), (torch.tensor([1.25, -0.5]),)]),
         ("average", _average, [(torch.tensor([1.0, 2.0, 4.5]),), (torch.tensor([-1.0, 0.25]),)]),
-        ("scaled", lambda x: x * 0.5, [(x,)]),
+        ("scaled", lambda x: x * 0.5, [(x,), (x[0],)]),
         ("joined", lambda parts: torch.cat(parts), [([x, x + 1, x[:1]],), ([x],)]),
-        ("inverse_or_zero", _inverse_or_zero, [(x,), (torch.ones(2, 2),), (torch.zeros(3, 3),)]),
+        ("inverse_or_zero", _inverse_or_zero, [(m,) for m in matrices]),
     ]
     if not isinstance(answer, (list, tuple)) or len(answer) != len(cases):
         raise NotYet(
-            "The answer is no list of five functions.",
+            "The answer is not a list of five functions.",
             seen={"you gave": f"{type(answer).__name__}"},
             look_at="the last line of the cell; leave it as it is",
         )
@@ -133,7 +184,7 @@ def five_repairs(answer: Any) -> None:
             continue
         scripted = _scripted(function, f"`{name}` does not compile.")
         hint = f"`{name}` as it was given: what does it do with this input?"
-        expect_parity(reference, scripted, inputs, f"`{name}` compiles and gives another result.", look_at=hint)
+        expect_parity(reference, scripted, inputs, f"`{name}` compiles and differs from the given one.", look_at=hint)
     if stubs:
         rest = ", ".join(f"`{name}`" for name in stubs)
         done = len(cases) - len(stubs)
@@ -171,17 +222,23 @@ def _first_sure(scores: list[Tensor], least: float) -> int:
 @check_for("02.3")
 def early_exit(answer: Any) -> None:
     """A class (stages, heads, least) whose scripted objects stop at the first sure head and count."""
-    scales, least = (1.0, 2.0, 2.5, 3.0), 0.9
-    stages, heads = [_Stage(s) for s in scales], [_Head(0.0) for _ in scales]
-    module = _scripted(_module(answer, stages, heads, least), "Its objects do not compile.")
-    counted = [0] * len(scales)
-    batches = [
+    _exits_as_given(answer, 0.9, [
         torch.tensor([[3.0, 0.0]]),
         torch.tensor([[3.0, 0.0], [1.0, 0.0]]),
         torch.tensor([[0.5, 0.0]]),
         torch.tensor([[0.01, 0.0], [4.0, 0.0]]),
         torch.tensor([[0.0, 5.0]]),
-    ]
+    ])  # fmt: skip
+    # As sure as `least` and no more, at each head.
+    ties = [torch.zeros(1, 2), torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0]])]
+    _exits_as_given(answer, 0.5, ties)
+
+
+def _exits_as_given(answer: Any, least: float, batches: list[Tensor]) -> None:
+    scales = (1.0, 2.0, 2.5, 3.0)
+    stages, heads = [_Stage(s) for s in scales], [_Head(0.0) for _ in scales]
+    module = _scripted(_module(answer, stages, heads, least), "Its objects do not compile.")
+    counted = [0] * len(scales)
     for x in batches:
         values, scores = x, []
         for scale in scales:
@@ -191,24 +248,33 @@ def early_exit(answer: Any) -> None:
         counted[right] += 1
         for stage in stages:
             stage.runs.zero_()
-        out = module(x)
+        out = module(x.clone())
         if not isinstance(out, Tensor) or not torch.equal(out, scores[right]):
+            # At a tie two heads give the same scores; which stages ran tells them apart.
             same = [n for n, s in enumerate(scores) if isinstance(out, Tensor) and torch.equal(out, s)]
             raise NotYet(
-                "It answers with the scores of another head.",
+                "It answers with the scores of another head." if same else "What it returns are the scores of no head.",
                 seen={
                     "batch": x.tolist(),
+                    "least": least,
                     "expected": f"head {right} of 0 to 3, {scores[right].tolist()}",
-                    "yours": f"head {same[0]}" if same else out,
+                    "yours": f"head {same[0]}" if same else _shown(out),
                 },
                 look_at="the condition: sure of every row of the batch, more than `least`; the last head in any case",
             )
         ran = [int(stage.runs) for stage in stages]
-        if sum(ran) != right + 1:
+        seen = {"batch": x.tolist(), "least": least, "last word": f"head {right}", "runs of each stage": ran}
+        if sum(ran) > right + 1:
             raise NotYet(
                 "The scores are right, and stages ran that were not needed.",
-                seen={"batch": x.tolist(), "leaves at": f"head {right}", "runs of each stage": ran},
+                seen=seen,
                 look_at="when the loop ends: nothing after the sure head may be computed",
+            )
+        if sum(ran) < right + 1:
+            raise NotYet(
+                "It stops at a head that is not sure enough.",
+                seen=seen,
+                look_at="the condition: *more* than `least`, as in the given class",
             )
         exits = getattr(module, "exits", None)
         mine = [int(n) for n in exits] if exits is not None else None
@@ -226,29 +292,44 @@ def optional_cache(answer: Any) -> None:
     module = _scripted(_module(answer), "It does not compile while the cache is empty.")
     if getattr(module, "cache", ...) is not None:
         raise NotYet(
-            "The cache of a fresh object is not empty.",
-            seen={"expected cache": None, "yours": "a table" if hasattr(module, "cache") else "no attribute `cache`"},
-            look_at="what `cache` holds before the first call",
+            "The cache of a fresh object is not `None`.",
+            seen={"expected": "None", "yours": _kind_of(module.cache) if hasattr(module, "cache") else "no `cache`"},
+            look_at="what `cache` holds before the first call, in the given class and in yours",
         )
-    x = torch.rand(2, 9, 3, generator=torch.Generator().manual_seed(4))
+    x = torch.rand(4, 9, 5, generator=torch.Generator().manual_seed(4))
     longest, before, lengths = 0, None, []
-    for length in (4, 2, 7, 3, 7):
+    for length, batch, width in ((4, 2, 3), (2, 2, 3), (7, 2, 3), (3, 4, 5), (7, 1, 1), (1, 1, 3)):
         lengths.append(length)
-        seen = {"lengths so far": lengths}
-        expected = x[:, :length] + torch.arange(length).unsqueeze(1) * 0.1
+        given = x[:batch, :length, :width].clone()
+        seen = {"lengths so far": lengths, "input": f"shape {tuple(given.shape)}"}
+        expected = given + torch.arange(length).unsqueeze(1) * 0.1
+        mine = given.clone()
         try:
-            out = module(x[:, :length])
+            out = module(mine)
         except Exception as error:
             raise NotYet(
                 f"A sequence of length {length} after one of {longest} fails." if longest else "The first call fails.",
                 seen={**seen, "the call says": _last_line(error)},
-                look_at="how long the table is and how long the sequence is",
+                look_at="the shape of the table that is kept, and the shape of this sequence",
             ) from None
-        if not isinstance(out, Tensor) or out.shape != expected.shape or not torch.allclose(out, expected):
+        if not isinstance(out, Tensor) or out.shape != expected.shape:
+            yours = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else _shown(out)
             raise NotYet(
-                "The result is another than that of the given class.",
-                seen={**seen, "expected": expected[0, :, 0], "yours": out[0, :, 0] if isinstance(out, Tensor) else out},
+                "The shape of the result differs from that of the given class.",
+                seen={**seen, "expected": f"shape {tuple(expected.shape)}", "yours": yours},
+                look_at="which rows of the table are added, and what the table is added to",
+            )
+        if not torch.allclose(out, expected):
+            raise NotYet(
+                "The result differs from that of the given class.",
+                seen={**seen, "expected": expected[0, :, 0], "yours": out[0, :, 0]},
                 look_at="which rows of the table are added",
+            )
+        if not torch.equal(mine, given):
+            raise NotYet(
+                "The result is right, and the caller's sequence has changed.",
+                seen={**seen, "before": given[0, :, 0], "after the call": mine[0, :, 0]},
+                look_at="whether the sum is written into `x` or into a new tensor",
             )
         cache = module.cache
         if cache is None:
@@ -257,11 +338,15 @@ def optional_cache(answer: Any) -> None:
             )
         if length <= longest and (before is None or cache.data_ptr() != before.data_ptr()):
             raise NotYet(
-                "The table is made anew although a longer one is there.",
+                "The table is made again although a longer one is there.",
                 seen={**seen, "rows in the cache now": cache.size(0), "longest so far": longest},
                 look_at="the condition under which a table is made",
             )
         longest, before = max(longest, length), cache
+
+
+def _kind_of(cache: Any) -> str:
+    return f"a tensor of shape {tuple(cache.shape)}" if isinstance(cache, Tensor) else repr(cache)[:60]
 
 
 class _Net(nn.Module):
@@ -287,23 +372,21 @@ def debugging_left_out(answer: Any) -> None:
     """A class (net) that explains in Python, and scripted is silent, can be saved and has `features`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        net, images = _Net().eval(), torch.rand(2, 1, 6, 6)
+        net, batch = _Net().eval(), torch.rand(70, 1, 6, 6)
     module = _module(answer, net)
-    probabilities = net(images).softmax(1)
-    wanted = "\n".join(" ".join(f"{p:.2f}" for p in row) for row in probabilities.tolist())
-    digits, text = _printed(lambda: module(images))
-    if text.strip() != wanted:
+    for call, images in (("first", batch[:2]), ("second", batch[2:5])):
+        _prints_as_given(module, net, images, call)
+    _, text = _printed(lambda: module.features(batch[:2]))
+    if text:
         raise NotYet(
-            "In Python it does not print what the given class prints.",
-            seen={"expected": wanted, "yours": text.strip() or "nothing"},
-            look_at="whether the call of `explain` is still made when nothing is scripted",
+            "In Python `features` prints, which it does not in the given class.",
+            seen={"printed": textwrap.shorten(text, 120)},
+            look_at="which of the methods calls `explain`",
         )
-    if not torch.equal(digits, probabilities.argmax(1)):
-        seen = {"expected": probabilities.argmax(1), "yours": digits}
-        raise NotYet("In Python it returns something else.", seen=seen, look_at="the last line of `forward`")
+    images, right = batch[:2], net(batch).argmax(1)
     scripted = _scripted(module, "It does not compile.")
     try:
-        digits, text = _printed(lambda: scripted(images))
+        _, text = _printed(lambda: scripted(images))
     except Exception as error:
         raise NotYet(
             "It compiles, and the call fails.",
@@ -319,8 +402,17 @@ def debugging_left_out(answer: Any) -> None:
             seen={"saving says": _last_line(error)},
             look_at="the table of decorators: which of them keeps a call to Python in the compiled model",
         ) from None
-    if text:
-        raise NotYet("Scripted, it still prints.", seen={"printed": text.strip()}, look_at="the call of `explain`")
+    calls = {"2 images": lambda: scripted(images), "70 images": lambda: scripted(batch)}
+    if scripted._c._has_method("features"):
+        calls["`features`"] = lambda: scripted.features(images)
+    for what, call in calls.items():
+        _, text = _printed(call)
+        if text:
+            raise NotYet(
+                "Scripted, it still prints.",
+                seen={"called with": what, "printed": textwrap.shorten(text, 120)},
+                look_at="the call of `explain`, and what decides whether it is compiled",
+            )
     loaded = torch.jit.load(io.BytesIO(file.getvalue()))
     if not loaded._c._has_method("features"):
         raise NotYet(
@@ -328,16 +420,45 @@ def debugging_left_out(answer: Any) -> None:
             seen={"methods": ", ".join(sorted(loaded._c._method_names()))},
             look_at="how the compiler learns of a method that no compiled one calls",
         )
-    expected = net.features(images).flatten(1)
-    if not torch.equal(loaded.features(images), expected) or not torch.equal(loaded(images), probabilities.argmax(1)):
-        raise NotYet("The saved model gives other results than the given class.", look_at="`features` and `forward`")
+    for name, got, expected in (
+        ("features", loaded.features(images), net.features(images).flatten(1)),
+        ("forward", loaded(batch), right),
+    ):
+        if not isinstance(got, Tensor) or got.shape != expected.shape:
+            yours = f"shape {tuple(got.shape)}" if isinstance(got, Tensor) else _shown(got)
+            raise NotYet(
+                f"`{name}` of the saved model gives another shape than that of the given class.",
+                seen={"expected": f"shape {tuple(expected.shape)}", "yours": yours},
+                look_at=f"the last line of `{name}`",
+            )
+        if not torch.equal(got, expected):
+            raise NotYet(
+                f"`{name}` of the saved model differs from that of the given class.",
+                seen={"expected": f"{expected.flatten()[:4].tolist()} …", "yours": f"{got.flatten()[:4].tolist()} …"},
+                look_at=f"what `{name}` computes when it is compiled",
+            )
+
+
+def _prints_as_given(module: nn.Module, net: nn.Module, images: Tensor, call: str) -> None:
+    probabilities = net(images).softmax(1)
+    wanted = "\n".join(" ".join(f"{p:.2f}" for p in row) for row in probabilities.tolist())
+    digits, text = _printed(lambda: module(images))
+    if text.strip() != wanted:
+        raise NotYet(
+            "In Python it does not print what the given class prints.",
+            seen={"call": f"the {call}, {len(images)} images", "expected": wanted, "yours": text.strip() or "nothing"},
+            look_at="whether the call of `explain` is still made, in each call, when nothing is scripted",
+        )
+    if not isinstance(digits, Tensor) or not torch.equal(digits, probabilities.argmax(1)):
+        seen = {"expected": probabilities.argmax(1), "yours": _shown(digits)}
+        raise NotYet("In Python it returns something else.", seen=seen, look_at="the last line of `forward`")
 
 
 @check_for("02.6")
 def as_python(answer: Any) -> None:
     """A function (list of int, int) equal to Python's summary, eager and scripted, that leaves the list alone."""
     sides = [("in Python", answer), ("scripted", None)]
-    for values, n in (([1, 2], 3), ([], 5), ([7], 2**31 - 1)):
+    for values, n in (([1, 2], 3), ([], 5), ([7], 2**31 - 1), ([4, 9, -2], 3), ([5], -40), ([0, 0], 0)):
         longer = [*values, n]
         expected = (longer, n * n, f"{len(longer)} values, last {n}")
         for side, function in sides:
@@ -352,10 +473,16 @@ def as_python(answer: Any) -> None:
                 raise NotYet(
                     f"The call fails {side}.", seen={"call": f"({values}, {n})", "it says": _last_line(error)}
                 ) from None
+            if not isinstance(out, tuple) or len(out) != len(expected):
+                raise NotYet(
+                    f"Your function does not return the three results, {side}.",
+                    seen={"call": f"({values}, {n})", "expected": "a list, a square, a text", "yours": repr(out)[:80]},
+                    look_at="the last line of the given function",
+                )
             for want, got, name in zip(expected, out, ("list", "square", "text"), strict=True):
                 if type(want) is not type(got) or want != got:
                     raise NotYet(
-                        f"The {name} is another than Python's, {side}.",
+                        f"The {name} differs from Python's, {side}.",
                         seen={"call": f"({values}, {n})", "expected": repr(want), "yours": repr(got)},
                         look_at=_LOOK[name],
                     )
@@ -370,5 +497,5 @@ def as_python(answer: Any) -> None:
 _LOOK = {
     "list": "what is in the list that you return, and in which order",
     "square": "the type of a power of two ints in TorchScript, and how many digits that type holds",
-    "text": "what the lesson's table of other values says about `.format` with a specification",
+    "text": "the number that is written, its sign included; a specification such as `{:d}` in compiled code",
 }

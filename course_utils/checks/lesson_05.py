@@ -55,7 +55,7 @@ def one_file_for_both(answer: Any) -> None:
         raise NotYet("The answer is not the pair of your two functions.", look_at='check("05.1", (save_…, load_…))')
     save, load = answer
     model, x = _Net().eval(), noise(2, 4)
-    names = ["cat", "Käse", '日本 "quoted"\n']
+    names = ["cat", "dog, wolf", "Käse", '日本 "quoted"\n', "", "cat"]
     with _folder() as folder:
         made = {"a scripted model": torch.jit.script(model), "a traced model": torch.jit.trace(model, x)}
         for n, (kind, converted) in enumerate(made.items()):
@@ -65,17 +65,52 @@ def one_file_for_both(answer: Any) -> None:
             found = load(path)
             if found is None:
                 raise NotYet(NOTHING, look_at="the last line of the function that loads: `return` both")
-            if not (isinstance(found, tuple) and len(found) == 2):
-                raise NotYet(
-                    "The function that loads returns no pair.",
-                    seen={"yours": f"an object of type {type(found).__name__}"},
-                    look_at="`return model, labels`",
-                )
-            loaded, labels = found
+            loaded, labels = _pair(found)
             expect_parity(model, loaded, [x], f"Of {kind} something else comes back.")
+            if loaded.training:
+                raise NotYet(
+                    f"Of {kind} that was saved in eval mode, one in train mode comes back.",
+                    seen={"training, when saved": False, "training, as loaded": True},
+                    look_at="what your function does to the model between loading and `return`",
+                )
             _same_labels(names, labels)
+        _two_models(folder, save, load, made["a scripted model"])
         _moved_away(folder, load, names)
         _without_labels(folder, load, made["a scripted model"])
+
+
+def _pair(found: Any) -> tuple[Any, Any]:
+    """The model and its labels; :class:`NotYet` for what is not this pair."""
+    if not (isinstance(found, tuple) and len(found) == 2):
+        raise NotYet(
+            "What the function that loads returns is not a pair.",
+            seen={"yours": f"an object of type {type(found).__name__}"},
+            look_at="`return model, labels`",
+        )
+    if not isinstance(found[0], torch.jit.ScriptModule):
+        order = isinstance(found[1], torch.jit.ScriptModule)
+        raise NotYet(
+            "The pair is in the other order: the labels come first."
+            if order
+            else "The first of the pair is not a loaded model.",
+            seen={"yours": ", ".join(type(x).__name__ for x in found), "expected": "the model, then a list"},
+            look_at="the last line of the function that loads",
+        )
+    return found
+
+
+def _two_models(folder: Path, save: Any, load: Any, converted: Any) -> None:
+    """Each file has its own labels, whatever was saved after it."""
+    for name, labels in (("first", ["one", "two", "three"]), ("second", ["un", "deux", "trois"])):
+        save(converted, labels, folder / f"{name}.pt")
+    _, labels = _pair(load(folder / "first.pt"))
+    if list(labels) == ["un", "deux", "trois"]:
+        raise NotYet(
+            "Two models were saved, and the first comes back with the labels of the second.",
+            seen={"saved in the first file": repr(["one", "two", "three"]), "loaded from it": repr(labels)},
+            look_at="whether the labels are read from the file, or from something that your functions share",
+        )
+    _same_labels(["one", "two", "three"], labels)
 
 
 def _one_archive(folder: Path, path: Path, count: int) -> None:
@@ -101,11 +136,17 @@ def _same_labels(names: list[str], labels: Any) -> None:
             seen={"yours": repr(labels)[:80], "expected": repr(names)},
             look_at="what undoes the conversion that you made before saving",
         )
-    if list(labels) != names:
+    if not isinstance(labels, list):
+        raise NotYet(
+            "The labels do not come back as a list.",
+            seen={"yours": f"an object of type {type(labels).__name__}", "expected": "a list of texts"},
+            look_at="what the labels are when they are given to the function that saves",
+        )
+    if labels != names:
         raise NotYet(
             "The labels come back changed.",
             seen={"saved": repr(names), "loaded": repr(labels)[:120]},
-            look_at="labels with commas, quotes, line ends and letters beyond ASCII: a format such as JSON keeps them",
+            look_at="commas, quotes, line ends, letters beyond ASCII, empty and equal labels: JSON keeps them all",
         )
 
 
@@ -124,7 +165,7 @@ def _without_labels(folder: Path, load: Any, converted: Any) -> None:
         found = load(path)
     except json.JSONDecodeError as error:
         raise NotYet(
-            "For an archive without labels the error is one of the reader of JSON.",
+            "For an archive without labels, the error comes from the reader of JSON.",
             seen={"raised": f"{type(error).__name__}: {error}"},
             look_at="a `ValueError` of your own that names the file, before anything is read from an empty text",
         ) from None
@@ -132,12 +173,12 @@ def _without_labels(folder: Path, load: Any, converted: Any) -> None:
         return
     except Exception as error:
         raise NotYet(
-            "For an archive without labels your function raises something else than a ValueError.",
+            "For an archive without labels, your function raises another error than a ValueError.",
             seen={"raised": f"{type(error).__name__}: {str(error)[:80]}"},
             look_at="what is in the dict after loading when the file has no such name",
         ) from None
     raise NotYet(
-        "For an archive without labels your function raises nothing.",
+        "For an archive without labels, your function raises no error.",
         seen={"returned labels": repr(found[1] if isinstance(found, tuple) and len(found) == 2 else found)[:80]},
         look_at="what `torch.jit.load` leaves in the dict for a name that is not in the archive",
     )
@@ -162,6 +203,57 @@ class _Tied(nn.Module):
         return 4
 
 
+class _SavesWhenCalled(nn.Module):
+    """Numbers of three types, and code that writes a file when it is called and not before."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.saved = path
+        self.few = nn.Parameter(torch.ones(2, 3, dtype=torch.float16))
+        self.register_buffer("calls", torch.zeros(5, dtype=torch.int64))
+        self.register_buffer("flags", torch.zeros(7, dtype=torch.bool))
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.save(x, self.saved)
+        return x + self.calls[0]
+
+
+class _Restores(nn.Module):
+    """Its state is read by a method of its own, which writes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 3
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[int, bool]:
+        return self.times, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[int, bool]) -> None:
+        self.times = state[0]
+        self.training = state[1]
+
+    @torch.jit.export
+    def reset(self) -> int:
+        return 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.times
+
+
+class _Outer(nn.Module):
+    """A plain class around one that has more methods."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = _Restores()
+        self.linear = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.inner(x))
+
+
 @check_for("05.2")
 def told_without_loading(answer: Any) -> None:
     """A function path → dict of methods, number of values, and whether code runs on load."""
@@ -172,6 +264,13 @@ def told_without_loading(answer: Any) -> None:
             "a small classifier": (scripted, ["forward"], 12 + 3 + 4, False),
             "a frozen classifier": (torch.jit.freeze(scripted), ["forward"], 12 + 3 + 4, False),
             "a model with a tied layer": (torch.jit.script(_Tied()), ["forward", "width"], 16 + 4, False),
+            "a model that writes a file when called": (
+                torch.jit.script(_SavesWhenCalled(str(trap))),
+                ["forward"],
+                6 + 5 + 7,
+                False,
+            ),
+            "a model whose inner layer restores itself": (torch.jit.script(_Outer()), ["forward"], 4 + 2, True),
             "a model that writes a file when loaded": (
                 torch.jit.script(WritesOnLoad(str(trap))),
                 ["__getstate__", "__setstate__", "forward"],
@@ -215,8 +314,8 @@ def _loads_recorded() -> Iterator[list[str]]:
 
 _WHERE = {
     "methods": "whose methods: those of the outermost class, by name, sorted; `.root` of a report names it",
-    "values": "tensors that are attributes and those that are constants, each storage once, each shape multiplied out",
-    "runs": "the method that a loader calls, and in which archives it stands",
+    "values": "attributes and constants, each storage once, numbers and not bytes: a type may take 1, 2, 4 or 8 bytes",
+    "runs": "the method that a loader calls: in which classes of the archive it is, whatever else their code does",
 }
 
 
@@ -294,7 +393,7 @@ def diagnosed(answer: Any) -> None:
     """A function path → one of seven words."""
     with _folder() as folder:
         trap = folder / "trap"
-        _expect_word("a path where nothing is", answer(folder / "nothing.pt"), "missing")
+        _expect_word("a path that does not exist", answer(folder / "nothing.pt"), "missing")
         for n, (what, (content, word)) in enumerate(_broken_files(trap).items()):
             path = folder / f"{n}.pt"
             path.write_bytes(content)
@@ -313,7 +412,7 @@ def _expect_word(what: str, said: Any, word: str) -> None:
         raise NotYet(NOTHING, seen={"file": what}, look_at="a `return` on every way through your function")
     if said != word:
         raise NotYet(
-            f"Your word for {what} is not the right one.",
+            f"For {what}, your word is wrong.",
             seen={"yours": repr(said), "expected": repr(word)},
             look_at=_LOOK[word],
         )
@@ -325,9 +424,25 @@ def _expect_word(what: str, said: Any, word: str) -> None:
 @check_for("05.4")
 def read_after_loading(answer: Any) -> None:
     """A function (net, labels) → scripted module whose read survives saving and loading."""
-    net, x = _Net().eval(), noise(6, 4, seed=3) * 4
-    for labels in (["cat", "dog", "cow"], ["Käse", "日本", ""]):
-        module = answer(net, list(labels))
+    small, x = _Net().eval(), noise(6, 4, seed=3) * 4
+    many = nn.Linear(4, 12)
+    with torch.no_grad():
+        # Each image has a class of its own, the eleventh and the twelfth among them.
+        many.weight.zero_()
+        many.bias.zero_()
+        many.weight[11, 0], many.weight[10, 1], many.weight[3, 2], many.weight[9, 3] = 4.0, 4.0, 4.0, 4.0
+    one_hot = torch.eye(4)
+    given: list[tuple[nn.Module, list[str], Tensor]] = [
+        (small, ["cat", "dog", "cow"], x),
+        (small, ["Käse", "日本", ""], x),
+        (small, ["cat", " cat", "cat "], x),
+        (small, ["same", "same", "other"], x),
+        (many.train(), [f"class {n}" for n in range(12)], one_hot),
+    ]
+    for net, labels, x in given:
+        mode = net.training
+        mine = list(labels)
+        module = answer(net, mine)
         if module is None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the scripted module")
         if not isinstance(module, torch.jit.ScriptModule):
@@ -335,6 +450,13 @@ def read_after_loading(answer: Any) -> None:
                 "What your function returns is not compiled.",
                 seen={"yours": f"an object of type {type(module).__name__}"},
                 look_at="`torch.jit.script` of an instance of your class",
+            )
+        if net.training != mode or mine != labels:
+            changed = "the mode of the net" if net.training != mode else "the list of labels"
+            raise NotYet(
+                f"Your function changes {changed} that it was given.",
+                seen={"net.training before": mode, "net.training after": net.training} if mine == labels else {},
+                look_at="which lines of your function change an object that belongs to the caller",
             )
         loaded = torch.jit.load(io.BytesIO(_bytes_of(module)))
         if not hasattr(loaded, "read"):
@@ -347,13 +469,13 @@ def read_after_loading(answer: Any) -> None:
         with torch.no_grad():
             for images in (x, x[:1], x[:0]):
                 expected = [labels[int(i)] for i in net(images).argmax(1)]
-                _expect_words(loaded.read(images), expected, len(images))
+                _expect_words(loaded.read(images), expected, len(images), labels)
 
 
-def _expect_words(said: Any, expected: list[str], count: int) -> None:
+def _expect_words(said: Any, expected: list[str], count: int, labels: list[str]) -> None:
     if said != expected:
         raise NotYet(
-            f"For {count} image{'s' * (count != 1)} `read` of the loaded file gives something else.",
-            seen={"yours": repr(said)[:120], "expected": repr(expected)},
-            look_at="one word for each image, from the labels that your function was given",
+            f"For {count} image{'s' * (count != 1)} `read` of the loaded file differs.",
+            seen={"labels": repr(labels)[:160], "yours": repr(said)[:120], "expected": repr(expected)},
+            look_at="one word for each image: the label of the class with the highest score, as it was given",
         )

@@ -57,7 +57,7 @@ def defined_in_one_branch():
     return [still_half, average, scaled, joined, inverse_or_zero]
 
 
-@wrong("`clipped` compiles and gives another result")
+@wrong("`clipped` compiles and differs from the given one")
 def clips_the_small_ones_away():
     def clipped_to_nothing(x):
         top = 0.0
@@ -68,7 +68,7 @@ def clips_the_small_ones_away():
     return [clipped_to_nothing, average, scaled, joined, inverse_or_zero]
 
 
-@wrong("`average` compiles and gives another result")
+@wrong("`average` compiles and differs from the given one")
 def total_kept_as_int():
     def average_of_ints(x):
         total = 0
@@ -95,7 +95,7 @@ def list_not_annotated():
     return [clipped, average, scaled, joined_star, inverse_or_zero]
 
 
-@wrong("`inverse_or_zero` compiles and gives another result")
+@wrong("`inverse_or_zero` compiles and differs from the given one")
 def pseudo_inverse():
     def pinv(x):
         return torch.linalg.pinv(x)
@@ -108,7 +108,7 @@ def two_left():
     return [clipped, average, scaled, not_written, not_written]
 
 
-@wrong("no list of five functions")
+@wrong("not a list of five functions")
 def one_function():
     return clipped
 
@@ -126,7 +126,7 @@ def other_ways():
         return x * gain
 
     def inverse_by_rank(x):
-        if bool(torch.linalg.matrix_rank(x) < x.size(0)):
+        if bool((torch.linalg.matrix_rank(x) < x.size(-1)).any()):
             return torch.zeros_like(x)
         return torch.linalg.inv(x)
 
@@ -136,3 +136,61 @@ def other_ways():
 @right
 def a_tuple_some_scripted():
     return (torch.jit.script(clipped), average, scaled, torch.jit.script(joined), inverse_or_zero)
+
+
+@wrong("`clipped` compiles and differs from the given one")
+def looks_at_the_largest_only():
+    def clipped_above(x):
+        if bool(x.max() > 1):
+            return x.clamp(-1.0, 1.0)
+        return x
+
+    return [clipped_above, average, scaled, joined, inverse_or_zero]
+
+
+@wrong("`inverse_or_zero` compiles and differs from the given one")
+def small_determinants_are_zero():
+    def inverse_by_size(x):
+        if bool((torch.linalg.det(x).abs() < 1e-3).any()):
+            return torch.zeros_like(x)
+        return torch.linalg.inv(x)
+
+    return [clipped, average, scaled, joined, inverse_by_size]
+
+
+@wrong("`inverse_or_zero` compiles and differs from the given one")
+def zeros_if_all_fail():
+    def inverse_unless_all(x):
+        inverse, failed = torch.linalg.inv_ex(x)
+        if bool((failed > 0).all()):
+            return torch.zeros_like(x)
+        return inverse
+
+    return [clipped, average, scaled, joined, inverse_unless_all]
+
+
+@wrong("`inverse_or_zero` compiles and differs from the given one")
+def zeros_for_the_member():
+    def inverse_of_each(x):
+        inverse, failed = torch.linalg.inv_ex(x)
+        return torch.where((failed > 0)[..., None, None], torch.zeros_like(x), inverse)
+
+    return [clipped, average, scaled, joined, inverse_of_each]
+
+
+@wrong("`inverse_or_zero` compiles and differs from the given one")
+def numbers_from_nan():
+    def inverse_without_nan(x):
+        return torch.nan_to_num(torch.linalg.inv_ex(x)[0], 0.0, 0.0, 0.0)
+
+    return [clipped, average, scaled, joined, inverse_without_nan]
+
+
+@wrong("`clipped` compiles and differs from the given one")
+def clips_beyond_two():
+    def clipped_late(x):
+        if bool(x.abs().max() > 2):
+            return x.clamp(-1.0, 1.0)
+        return x
+
+    return [clipped_late, average, scaled, joined, inverse_or_zero]

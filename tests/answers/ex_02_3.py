@@ -175,3 +175,40 @@ def typed_in_the_class_body():
             return scores
 
     return Answer
+
+
+@wrong("It stops at a head that is not sure enough")
+def as_sure_as_least():
+    class Answer(Base):
+        def forward(self, x):
+            scores = x
+            for n, (stage, head) in enumerate(zip(self.stages, self.heads)):
+                x = stage(x)
+                scores = head(x)
+                if bool(scores.softmax(1).amax(1).min() >= self.least) or n == 3:
+                    self.exits[n] += 1
+                    return scores
+            return scores
+
+    return Answer
+
+
+@wrong("The answer is not a class of modules")
+def an_object():
+    return flag_instead_of_return()([], [], 0.5)
+
+
+@wrong("the scores of no head")
+def gives_probabilities():
+    class Answer(Base):
+        def forward(self, x):
+            scores = x
+            for n, (stage, head) in enumerate(zip(self.stages, self.heads)):
+                x = stage(x)
+                scores = head(x).softmax(1)
+                if bool(scores.amax(1).min() > self.least) or n == 3:
+                    self.exits[n] += 1
+                    return scores
+            return scores
+
+    return Answer

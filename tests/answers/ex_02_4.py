@@ -104,7 +104,7 @@ def not_stored():
     return Answer
 
 
-@wrong("The cache of a fresh object is not empty")
+@wrong("a tensor of shape (0, 1)")
 def empty_tensor_instead():
     class Answer(nn.Module):
         def __init__(self):
@@ -119,7 +119,7 @@ def empty_tensor_instead():
     return Answer
 
 
-@wrong("The result is another")
+@wrong("The result differs from that of the given class")
 def last_rows_instead_of_first():
     class Answer(Typed):
         def forward(self, x):
@@ -208,3 +208,47 @@ def longer_than_needed():
             return x + table[: x.size(1)]
 
     return Answer
+
+
+@wrong("the caller's sequence has changed")
+def added_in_place():
+    class Answer(Typed):
+        def forward(self, x):
+            table = self.cache
+            if table is None or table.size(0) < x.size(1):
+                table = torch.arange(x.size(1)).unsqueeze(1) * 0.1
+                self.cache = table
+            return x.add_(table[: x.size(1)])
+
+    return Answer
+
+
+@wrong("A sequence of length 3 after one of 7 fails")
+def table_of_one_width():
+    class Answer(Typed):
+        def forward(self, x):
+            table = self.cache
+            if table is None or table.size(0) < x.size(1):
+                table = (torch.arange(x.size(1)).unsqueeze(1) * 0.1).expand(-1, x.size(2)).clone()
+                self.cache = table
+            return x + table[: x.size(1)]
+
+    return Answer
+
+
+@wrong("The shape of the result differs")
+def table_alone():
+    class Answer(Typed):
+        def forward(self, x):
+            table = self.cache
+            if table is None or table.size(0) < x.size(1):
+                table = torch.arange(x.size(1)).unsqueeze(1) * 0.1
+                self.cache = table
+            return table[: x.size(1)]
+
+    return Answer
+
+
+@wrong("The answer is not a class of modules")
+def an_object():
+    return longer_than_needed()()

@@ -162,3 +162,68 @@ def ignored_behind_the_guard():
             return scores.argmax(1)
 
     return Answer
+
+
+@wrong("the second, 3 images")
+def prints_once():
+    class Answer(Base):
+        def __init__(self, net):
+            super().__init__(net)
+            self.told = False
+
+        def forward(self, images):
+            scores = self.net(images)
+            if not torch.jit.is_scripting() and not self.told:
+                self.told = True
+                show(scores)
+            return scores.argmax(1)
+
+    return Answer
+
+
+@wrong("In Python `features` prints")
+def features_prints():
+    class Answer(Base):
+        @torch.jit.export
+        def features(self, images):
+            if not torch.jit.is_scripting():
+                show(self.net(images))
+            return self.net.features(images).flatten(1)
+
+        def forward(self, images):
+            scores = self.net(images)
+            if not torch.jit.is_scripting():
+                show(scores)
+            return scores.argmax(1)
+
+    return Answer
+
+
+@wrong("70 images")
+def prints_large_batches():
+    class Answer(Base):
+        def forward(self, images):
+            scores = self.net(images)
+            if not torch.jit.is_scripting():
+                show(scores)
+            elif scores.size(0) > 64:
+                print("a large batch")
+            return scores.argmax(1)
+
+    return Answer
+
+
+@wrong("`features` of the saved model gives another shape")
+def features_not_flat():
+    class Answer(Base):
+        @torch.jit.export
+        def features(self, images):
+            return self.net.features(images)
+
+        def forward(self, images):
+            scores = self.net(images)
+            if not torch.jit.is_scripting():
+                show(scores)
+            return scores.argmax(1)
+
+    return Answer

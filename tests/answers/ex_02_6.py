@@ -10,7 +10,7 @@ import torch
 from tests.answers import right, wrong
 
 
-@wrong("The square is another than Python's, scripted")
+@wrong("The square differs from Python's, scripted")
 def power_kept():
     def summary(values: List[int], n: int):
         longer = values + [n]
@@ -28,7 +28,7 @@ def power_cut_to_int():
     return summary
 
 
-@wrong("The text is another than Python's, scripted")
+@wrong("The text differs from Python's, scripted")
 def format_kept():
     def summary(values: List[int], n: int):
         longer = values + [n]
@@ -78,3 +78,29 @@ def comprehension_and_format():
 @right
 def already_scripted():
     return torch.jit.script(copied_and_percent())
+
+
+@wrong("The text differs from Python's, in Python")
+def number_without_its_sign():
+    def summary(values: List[int], n: int):
+        longer = values + [n]
+        return longer, n * n, f"{len(longer)} values, last {abs(n)}"
+
+    return summary
+
+
+@wrong("The list differs from Python's, in Python")
+def list_sorted():
+    def summary(values: List[int], n: int):
+        longer = sorted(values + [n])
+        return longer, n * n, f"{len(longer)} values, last {n}"
+
+    return summary
+
+
+@wrong("does not return the three results")
+def two_results():
+    def summary(values: List[int], n: int):
+        return values + [n], n * n
+
+    return summary

@@ -24,7 +24,7 @@ def load_json(path):
     return model, json.loads(wanted[NAME])
 
 
-@wrong("raises nothing")
+@wrong("raises no error")
 def silent_without_labels():
     def load(path):
         wanted = {NAME: ""}
@@ -34,7 +34,7 @@ def silent_without_labels():
     return save_json, load
 
 
-@wrong("the error is one of the reader of JSON")
+@wrong("the error comes from the reader of JSON")
 def error_of_json():
     def load(path):
         wanted = {NAME: ""}
@@ -56,7 +56,7 @@ def a_file_beside():
 
 
 @wrong("The labels come back changed")
-def joined_by_commas():
+def joined_by_lines():
     def save(model, labels, path):
         torch.jit.save(model, path, _extra_files={NAME: "\n".join(labels)})
 
@@ -87,12 +87,12 @@ def only_one_function():
     return save_json
 
 
-@wrong("returns no pair")
+@wrong("is not a pair")
 def only_the_model():
     return save_json, lambda path: torch.jit.load(path)
 
 
-@wrong("raises something else than a ValueError")
+@wrong("raises another error than a ValueError")
 def a_key_error():
     def load(path):
         with zipfile.ZipFile(path) as file:
@@ -137,3 +137,59 @@ def added_to_the_zip_afterwards():
             file.writestr(f"{file.namelist()[0].split('/')[0]}/extra/{NAME}", json.dumps(labels, ensure_ascii=False))
 
     return save, load_json
+
+
+@wrong("The labels come back changed")
+def joined_by_commas():
+    def save(model, labels, path):
+        torch.jit.save(model, path, _extra_files={NAME: ",".join(labels)})
+
+    def load(path):
+        wanted = {NAME: ""}
+        model = torch.jit.load(path, _extra_files=wanted)
+        if not wanted[NAME]:
+            raise ValueError("no labels")
+        return model, wanted[NAME].decode().split(",")
+
+    return save, load
+
+
+@wrong("the first comes back with the labels of the second")
+def remembered_in_a_global():
+    last = []
+
+    def save(model, labels, path):
+        last[:] = labels
+        torch.jit.save(model, path, _extra_files={NAME: "yes"})
+
+    def load(path):
+        wanted = {NAME: ""}
+        model = torch.jit.load(path, _extra_files=wanted)
+        if not wanted[NAME]:
+            raise ValueError("no labels")
+        return model, list(last)
+
+    return save, load
+
+
+@wrong("one in train mode comes back")
+def in_train_mode():
+    def load(path):
+        model, labels = load_json(path)
+        return model.train(), labels
+
+    return save_json, load
+
+
+@wrong("The labels do not come back as a list")
+def as_a_tuple():
+    def load(path):
+        model, labels = load_json(path)
+        return model, tuple(labels)
+
+    return save_json, load
+
+
+@wrong("The pair is in the other order")
+def swapped():
+    return save_json, lambda path: load_json(path)[::-1]

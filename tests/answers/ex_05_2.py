@@ -78,6 +78,17 @@ def runs_by_the_name_of_the_method():
 
 
 @right
+def values_by_shape_and_storage():
+    def count(report):
+        stored = {}
+        for x in (*report.tensors, *report.constants):
+            stored[x.storage] = torch.Size(x.shape).numel()
+        return sum(stored.values())
+
+    return lambda path: told(path, values=count)
+
+
+@wrong('"values" is not right for a model that writes a file when called')
 def values_by_the_bytes_of_the_zip():
     def summary(path):
         with zipfile.ZipFile(path) as file:
@@ -85,3 +96,25 @@ def values_by_the_bytes_of_the_zip():
         return told(path, values=lambda r: sum(sizes) // 4)
 
     return summary
+
+
+@wrong('"methods" is not right for a model whose inner layer restores itself')
+def set_of_the_names_of_all():
+    return lambda path: told(path, methods=lambda r: sorted({x.name for x in r.methods}))
+
+
+@wrong('"runs" is not right for a model that writes a file when called')
+def whatever_reaches_outside():
+    return lambda path: told(path, runs=lambda r: bool(r.runs))
+
+
+@wrong('"runs" is not right for a model whose inner layer restores itself')
+def the_outermost_class_only():
+    return lambda path: told(
+        path, runs=lambda r: any(x.name == "__setstate__" and x.owner == r.root for x in r.methods)
+    )
+
+
+@wrong('"runs" is not right for a model that writes a file when called')
+def save_in_any_source():
+    return lambda path: told(path, runs=lambda r: any("save" in x.source for x in r.methods))

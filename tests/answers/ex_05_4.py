@@ -64,7 +64,8 @@ class WithDict(nn.Module):
     @torch.jit.export
     def read(self, images):
         words: list[str] = []
-        for i in self.forward(images).argmax(1).tolist():
+        best: list[int] = self.forward(images).argmax(1).tolist()
+        for i in best:
             words.append(self.labels[i])
         return words
 
@@ -141,3 +142,65 @@ def with_define():
         return module
 
     return packed
+
+
+class Inverted(Base):
+    def __init__(self, net, labels):
+        super().__init__(net, labels)
+        self.numbers = {label: n for n, label in enumerate(labels)}
+
+    @torch.jit.export
+    def read(self, images):
+        words: list[str] = []
+        best: list[int] = self.net(images).argmax(1).tolist()
+        for i in best:
+            for word, n in self.numbers.items():
+                if n == i:
+                    words.append(word)
+        return words
+
+
+class FirstTen(Base):
+    @torch.jit.export
+    def read(self, images):
+        return [self.labels[int(i)] for i in self.net(images)[:, :10].argmax(1)]
+
+
+@wrong("`read` of the loaded file differs")
+def labels_to_numbers():
+    return lambda net, labels: torch.jit.script(Inverted(net, labels))
+
+
+@wrong("' cat', 'cat '")
+def labels_stripped():
+    return lambda net, labels: torch.jit.script(Exported(net, [label.strip() for label in labels]))
+
+
+@wrong("'same', 'same', 'other'")
+def equal_labels_merged():
+    return lambda net, labels: torch.jit.script(Exported(net, [*dict.fromkeys(labels), "?", "?"]))
+
+
+@wrong("class 11")
+def ten_classes():
+    return lambda net, labels: torch.jit.script(FirstTen(net, labels))
+
+
+@wrong("changes the mode of the net")
+def switches_the_net():
+    return lambda net, labels: torch.jit.script(Exported(net.eval(), labels))
+
+
+@wrong("changes the list of labels")
+def empties_the_list():
+    def packed(net, labels):
+        mine = list(labels)
+        labels.clear()
+        return torch.jit.script(Exported(net, mine))
+
+    return packed
+
+
+@right
+def with_a_dict():
+    return lambda net, labels: torch.jit.script(WithDict(net, labels))
