@@ -12,6 +12,88 @@ from course_utils.checks import NotYet, check_for, expect_parity, expect_traced
 from course_utils.checks.shared import NOTHING
 
 
+def _leaves_its_input(answer: Any, x: Tensor) -> None:
+    given = x.clone()
+    answer(given)
+    if given.shape != x.shape or not torch.equal(given, x):
+        at = tuple((given != x).nonzero()[0].tolist()) if given.shape == x.shape else ()
+        raise NotYet(
+            "Your function changes its input.",
+            seen={"at": list(at), "before": x[at].item(), "after": given[at].item()} if at else {},
+            look_at="operators that write in place: their names end in `_`, and `-=`, `/=`, `+=` are among them",
+        )
+
+
+def _expect_trace_of(model: nn.Module, before: nn.Module, traced: Any, x: Tensor) -> None:
+    """A trace, made in eval mode, and the caller's model as it was. The model has a dropout."""
+    if traced is None:
+        raise NotYet(NOTHING, look_at="the last line of your function: `return` the trace")
+    expect_traced(traced, "Your function does not return a trace.")
+    if isinstance(traced, torch.jit.ScriptModule) and _obeys_train(traced, x):
+        raise NotYet(
+            "Your function returns a module compiled from its source, not a trace.",
+            seen={"after .train()": "its dropout wakes up; that of a trace keeps the mode of the recording"},
+            look_at="the name of the function in `torch.jit` that records a run with an example",
+        )
+    for (name, old), (_, new) in zip(before.state_dict().items(), model.state_dict().items(), strict=True):
+        if not torch.equal(old, new):
+            statistics = name in dict(before.named_buffers())
+            raise NotYet(
+                "Your function moved the statistics of the model."
+                if statistics
+                else "Your function changed the weights of the model.",
+                seen={f"{name} before": old.flatten()[:4], "after": new.flatten()[:4]},
+                look_at="what a normalisation does with every forward in train mode"
+                if statistics
+                else "what your function does to `model` besides tracing it",
+            )
+    for (name, old), (_, new) in zip(before.named_parameters(), model.named_parameters(), strict=True):
+        if old.requires_grad != new.requires_grad:
+            raise NotYet(
+                "Your function left the parameters of the model with another `requires_grad`.",
+                seen={f"{name}.requires_grad before": old.requires_grad, "after": new.requires_grad},
+                look_at="what your function does to `model` besides tracing it",
+            )
+    for (name, old), (_, new) in zip(before.named_modules(), model.named_modules(), strict=True):
+        if old.training != new.training:
+            raise NotYet(
+                "Your function left the model in another mode than it found it.",
+                seen={f"{name or 'model'}.training before": old.training, "after": new.training},
+                look_at="each submodule: not all of them need be in the same mode",
+            )
+
+
+def _obeys_train(converted: torch.jit.ScriptModule, x: Tensor) -> bool:
+    """Whether a mode set now changes the result: it does for what was compiled, and not for a trace in eval mode."""
+    if isinstance(converted, torch.jit.TopLevelTracedModule) or not converted._c.hasattr("training"):
+        return False
+    mine = copy.deepcopy(converted)
+
+    def first(out: Any) -> Tensor:
+        return next(iter(out.values())) if isinstance(out, dict) else out
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        mine.eval()
+        calm = first(mine(x))
+        mine.train()
+        return not torch.equal(calm, first(mine(x)))
+
+
+def _steady(traced: Any, x: Tensor) -> None:
+    def tensors(out: Any) -> list[Tensor]:
+        return list(out.values()) if isinstance(out, dict) else [out]
+
+    first, second = tensors(traced(x)), tensors(traced(x))
+    for one, other in zip(first, second, strict=True):
+        if not torch.equal(one, other):
+            raise NotYet(
+                "Two calls of the trace with the same input differ.",
+                seen={"first": one[0], "second": other[0]},
+                look_at="the mode in which the model was traced",
+            )
+
+
 @check_for("01.1")
 def every_batch_size(answer: Any) -> None:
     """A function whose trace subtracts each image's mean, for any number of images."""
@@ -21,6 +103,7 @@ def every_batch_size(answer: Any) -> None:
         return flat - flat.mean(1, keepdim=True)
 
     images = torch.rand(7, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    _leaves_its_input(answer, images[:4])
     expect_parity(
         reference,
         answer,
@@ -48,6 +131,7 @@ def free_size(answer: Any) -> None:
         return x / x.shape[2] ** 0.5 + steps
 
     x = torch.rand(2, 9, 16, generator=torch.Generator().manual_seed(2))
+    _leaves_its_input(answer, x[:, :5, :4])
     expect_parity(
         reference,
         answer,
@@ -63,11 +147,12 @@ def free_size(answer: Any) -> None:
         "Traced with width 4, it does not hold for width 16.",
         look_at="how the root of the width is taken, and what kind of number that needs",
     )
-    for length in (9, 3):
+    long = torch.zeros(1, 2049, 4)
+    for length, given in ((9, x[:, :9, :4]), (3, x[:, :3, :4]), (1, x[:, :1, :4]), (2049, long)):
         expect_parity(
             reference,
             traced,
-            x[:, :length, :4],
+            given,
             f"Traced with 5 steps, it does not hold for {length}.",
             look_at="how the numbers of the steps are made, and what `.code` shows for them",
         )
@@ -79,10 +164,11 @@ class _Scores(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Linear(6, 5)
+        self.normal, self.drop = nn.BatchNorm1d(5), nn.Dropout(0.5)
         self.scores = nn.Linear(5, 4)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        features = torch.relu(self.features(x))
+        features = self.drop(torch.relu(self.normal(self.features(x))))
         scores = self.scores(features)
         return {"scores": scores, "features": features, "best": scores.argmax(1)}
 
@@ -93,11 +179,10 @@ def dict_output(answer: Any) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         model = _Scores().eval()
-        x = torch.rand(6, 6)
+        x = torch.rand(64, 6)
+    before = copy.deepcopy(model)
     traced = answer(model, x[:2])
-    if traced is None:
-        raise NotYet(NOTHING, look_at="the last line of your function: `return` the trace")
-    expect_traced(traced, "Your function does not return a trace.")
+    _expect_trace_of(model, before, traced, x)
     out = traced(x)
     if not isinstance(out, dict):
         raise NotYet(
@@ -105,7 +190,14 @@ def dict_output(answer: Any) -> None:
             seen={"expected": "a dict with the keys of the model", "yours": f"a {type(out).__name__}"},
             look_at="whether the model was changed or wrapped before it was traced; one argument of `trace` is enough",
         )
-    expect_parity(model, traced, [x[:2], x], "The dict of the trace differs from the model's.")
+    _steady(traced, x)
+    expect_parity(
+        before,
+        traced,
+        [x[:2], x],
+        "The dict of the trace differs from the model's.",
+        look_at="the keys and the values, one by one: the check brings a model of its own, with keys of its own",
+    )
 
 
 class _Coder(nn.Module):
@@ -113,10 +205,10 @@ class _Coder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inner, self.outer = nn.Linear(12, 3), nn.Linear(3, 12)
+        self.inner, self.outer, self.drop = nn.Linear(12, 3), nn.Linear(3, 12), nn.Dropout(0.5)
 
     def encode(self, x: Tensor) -> Tensor:
-        return torch.tanh(self.inner(x))
+        return torch.tanh(self.inner(self.drop(x)))
 
     def decode(self, code: Tensor) -> Tensor:
         return torch.sigmoid(self.outer(code))
@@ -132,12 +224,13 @@ def two_methods(answer: Any) -> None:
         torch.manual_seed(4)
         model = _Coder().eval()
         x = torch.rand(5, 12)
+    before = copy.deepcopy(model)
     traced = answer(model, x[:2])
     if traced is None:
         raise NotYet(NOTHING, look_at="the last line of your function: `return` the trace")
     expect_traced(traced, "Your function does not return a trace.")
-    code = model.encode(x).detach()
-    for name, given in (("encode", x), ("decode", code), ("forward", x)):
+    code = before.encode(x).detach()
+    for name in ("encode", "decode", "forward"):
         if not traced._c._has_method(name):
             there = ", ".join(sorted(traced._c._method_names()))
             raise NotYet(
@@ -145,8 +238,17 @@ def two_methods(answer: Any) -> None:
                 seen={"methods of yours": there or "none"},
                 look_at="which names you gave to the function that traces",
             )
-        what = f"`{name}` differs from the model's."
-        expect_parity(getattr(model, name), getattr(traced, name), [given[:2], given], what)
+    _expect_trace_of(model, before, traced, x)
+    for name, given in (("encode", x), ("decode", code), ("forward", x)):
+        method = getattr(traced, name)
+        _steady(method, given)
+        expect_parity(
+            getattr(before, name),
+            method,
+            [given[:2], given],
+            f"`{name}` differs from the model's.",
+            look_at=f"what was recorded under this name: print `.{name}.code` of the trace",
+        )
 
 
 @check_for("01.5")
@@ -172,24 +274,12 @@ def _check_no_trace_left(answer: Any, model: nn.Module, x: Tensor) -> None:
     if traced is None:
         raise NotYet(NOTHING, look_at="the last line of your function: `return` the trace")
     expect_traced(traced, "Your function does not return a trace.")
-    if not torch.equal(traced(x), traced(x)):
-        raise NotYet(
-            "Two calls of the trace with the same input differ.",
-            seen={"first": traced(x)[0], "second": traced(x)[0]},
-            look_at="the mode in which the model was traced",
-        )
-    for (name, old), (_, new) in zip(before.named_buffers(), model.named_buffers(), strict=True):
-        if not torch.equal(old, new):
-            raise NotYet(
-                "Your function moved the statistics of the model.",
-                seen={f"{name} before": old, f"{name} after": new},
-                look_at="what a normalisation does with every forward in train mode",
-            )
-    for (name, old), (_, new) in zip(before.named_modules(), model.named_modules(), strict=True):
-        if old.training != new.training:
-            raise NotYet(
-                "Your function left the model in another mode than it found it.",
-                seen={f"{name or 'model'}.training before": old.training, "after": new.training},
-                look_at="each submodule: in the hidden model not all of them are in the same mode",
-            )
-    expect_parity(reference, traced, [x[:1], x], "The trace differs from the model in eval mode.")
+    _steady(traced, x)
+    _expect_trace_of(model, before, traced, x)
+    expect_parity(
+        reference,
+        traced,
+        [x[:1], x],
+        "The trace differs from the model in eval mode.",
+        look_at="which model was traced: the given one, with its weights and statistics of this moment",
+    )

@@ -14,6 +14,17 @@ from course_utils.checks.shared import NOTHING, noise
 from course_utils.models import DigitNet
 
 
+class _Calls(nn.Module):
+    """A model that calls the answer. What is a module is one of its submodules, as in a model of one's own."""
+
+    def __init__(self, answer: Any, plus: float) -> None:
+        super().__init__()
+        self.answer, self.plus = answer, plus
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.answer(x) + self.plus
+
+
 @check_for("04.1")
 def alive_in_a_trace(answer: Any) -> None:
     """A function that halves a batch until its mean is at most 0.25, and whose loop survives a trace."""
@@ -22,10 +33,6 @@ def alive_in_a_trace(answer: Any) -> None:
         while bool(images.mean() > 0.25):
             images = images * 0.5
         return images
-
-    class Model(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            return answer(images) + 1.0
 
     x = noise(3, 1, 4, 4, seed=1)
     dark, grey, bright = x * 0.2, x * 0.8, x * 5  # no round, one round, four rounds
@@ -36,8 +43,28 @@ def alive_in_a_trace(answer: Any) -> None:
         "The function itself, not yet traced, gives another result than the given one.",
         look_at="the given function: halve while the mean is above 0.25, and leave the rest alone",
     )
-    traced = torch.jit.trace(Model(), grey)
-    for images, rounds in ((bright, "needs four rounds"), (dark, "needs none")):
+    expect_parity(
+        reference,
+        answer,
+        torch.full((2, 2), 0.25),
+        "The function itself gives another result for a batch whose mean is 0.25 to the digit.",
+        look_at="the given condition: at 0.25 it is not true",
+    )
+    uneven = torch.stack([torch.full((4,), 0.9), torch.full((4,), 0.1), torch.full((4,), 0.2)])
+    expect_parity(
+        reference,
+        answer,
+        [uneven, uneven.flip(0)],
+        "The function itself gives another result for a batch of images that are not equally bright.",
+        look_at="whose mean decides: that of the whole batch, not of each image or of one of them",
+    )
+    traced = torch.jit.trace(_Calls(answer, 1.0), grey)
+    for images, rounds in (
+        (bright, "needs four rounds"),
+        (dark, "needs none"),
+        (x * 40000, "needs seventeen"),
+        (torch.full((2, 2), 0.25), "has the mean 0.25 and needs none"),
+    ):
         expect_parity(
             lambda images: reference(images) + 1.0,
             traced,
@@ -66,12 +93,13 @@ def every_number_of_steps(answer: Any) -> None:
         "The function itself, not yet traced, gives another result than the given one.",
         look_at="the given function: dimension 1 holds the steps, the first of them is where it starts",
     )
-    traced = torch.jit.trace(lambda x: answer(x), x[:, :4])
-    for steps in (9, 1, 2):
+    traced = torch.jit.trace(_Calls(answer, 0.0), x[:, :4])
+    many = noise(2, 70, seed=5)
+    for steps, given in ((9, x), (1, x[:, :1]), (2, x[:, :2]), (70, many)):
         expect_parity(
             reference,
             traced,
-            x[:, :steps],
+            given,
             f"Traced with 4 steps, it does not hold for {steps}.",
             look_at=_where_the_steps_are(traced),
         )
@@ -89,6 +117,28 @@ class _Backbone(DigitNet):
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images).tanh()
+
+
+class _Watched(_Backbone):
+    """Raises where no pixel reaches 0.1, so that running it for a blank batch is noticed."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        bright = (images.flatten() >= 0.1).nonzero()[0]
+        return super().forward(images) + 0.0 * bright
+
+
+def _runs_for_a_blank_batch(answer: Any, backbone: nn.Module, x: Tensor) -> bool:
+    try:
+        module = answer(backbone, x)
+    except Exception:
+        return False  # its example is one of its own, and blank
+    with torch.no_grad():
+        module(x)
+        try:
+            module(x * 0.05)
+        except Exception:
+            return True
+    return False
 
 
 @check_for("04.3")
@@ -120,16 +170,38 @@ def sparing_reader(answer: Any) -> None:
                 seen={"operators": ", ".join(k for k in ir.op_counts(module, constants=False))[:200]},
                 look_at="which of the two is outside. In a trace the decision is taken once, or computed both ways",
             )
+        first, last = full.clone(), full.clone()
+        first[1:], last[:-1] = 0.0, 0.0
+        point = torch.zeros(3, 1, 8, 8)
+        point[2, 0, 5, 5] = 0.9
+        edge = torch.zeros(2, 1, 8, 8)
+        edge[0, 0, 3, 3] = 0.1
+        decides = "what decides: the brightest pixel of the whole batch, whichever image it is in"
+        zeros = "what the shape of the zeros is made from"
+        network = "what runs for a bright batch: the given backbone, in the mode in which it came"
         with torch.no_grad():
-            for images, what in (
-                (full[:2], "It differs from the backbone for a batch with ink."),
-                (full, "It does not hold for a batch of 5."),
-                (half, "It differs where some images of a batch are empty and others are not."),
-                (full * 0.05, "It does not give zeros for an empty batch."),
-                (full[:1] * 0, "It does not give zeros for an empty batch of 1."),
+            for images, what, look in (
+                (full[:2], "It differs from the backbone for a batch with ink.", network),
+                (full, "It does not hold for a batch of 5.", network),
+                (half, "It differs where some images of a batch are blank and others are not.", decides),
+                (first, "It differs where only the first image of a batch has ink.", decides),
+                (last, "It differs where only the last image of a batch has ink.", decides),
+                (point, "It differs for a batch with a single bright pixel.", decides),
+                (edge, "It differs for a batch whose brightest pixel is 0.1.", "the word of the task: reaches"),
+                (full * 0.05, "It does not give zeros for a blank batch.", zeros),
+                (full[:1] * 0, "It does not give zeros for a blank batch of 1.", zeros),
+                (-full, "It does not give zeros for a batch of negative pixels.", decides + ", with its sign"),
             ):
-                look = "what decides is the brightest pixel of the whole batch, and what the zeros' shape is made from"
                 expect_parity(expected, module, images, what, look_at=look, check_state=False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        watched = _Watched().eval()
+    if _runs_for_a_blank_batch(answer, watched, full[:2]):
+        raise NotYet(
+            "Your module runs the backbone for a blank batch, and then leaves its result aside.",
+            seen={"input": "a batch in which no pixel reaches 0.1", "expected": "the backbone is not called"},
+            look_at="the order in `forward`: first the question, then the call",
+        )
 
 
 class _Net(nn.Module):

@@ -49,7 +49,7 @@ def traced_from_the_sum():
     return torch.jit.trace(lambda x: x - x.sum() / x.numel(), torch.ones(2, 2))
 
 
-@right
+@wrong("compiled from its source, not traced")
 def scripted():
     return torch.jit.script(centre)
 
@@ -62,3 +62,13 @@ class Centre(torch.nn.Module):
 @right
 def traced_module():
     return torch.jit.trace(Centre(), torch.ones(5))
+
+
+@wrong("for numbers that are not whole")
+def mean_in_half_precision():
+    return torch.jit.trace(lambda x: x - x.half().mean(), torch.ones(3))
+
+
+@wrong("Your function changes its input")
+def in_place():
+    return torch.jit.trace(lambda x: x.sub_(x.mean()), torch.ones(3))

@@ -78,3 +78,13 @@ def by_mean_over_the_image():
 @right
 def already_traced():
     return torch.jit.trace(by_flatten(), torch.rand(3, 1, 8, 8))
+
+
+@wrong("Your function changes its input")
+def in_place():
+    def centred(images):
+        rows = images.flatten(1)
+        rows -= rows.mean(1, keepdim=True)
+        return rows
+
+    return centred

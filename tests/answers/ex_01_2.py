@@ -78,3 +78,28 @@ def by_tensor_root():
 @right
 def already_traced():
     return torch.jit.trace(by_recorded_sizes(), torch.rand(1, 3, 2))
+
+
+@wrong("does not hold for 2049")
+def a_table_of_64_steps():
+    def placed(x):
+        return x / x.shape[2] ** 0.5 + torch.arange(64.0)[:, None][: x.shape[1]]
+
+    return placed
+
+
+@wrong("does not hold for 2049")
+def a_table_of_1000_steps():
+    def placed(x):
+        return x / x.shape[2] ** 0.5 + torch.arange(1000.0)[:, None][: x.shape[1]]
+
+    return placed
+
+
+@wrong("Your function changes its input")
+def in_place():
+    def placed(x):
+        x /= x.shape[2] ** 0.5
+        return x + torch.arange(x.shape[1]).unsqueeze(1)
+
+    return placed

@@ -1,5 +1,7 @@
 """Answers to 01.3: a function (model, example) that returns a trace with the model's dict."""
 
+import copy
+
 import torch
 from torch import nn
 
@@ -70,3 +72,31 @@ def other_example():
             return torch.jit.trace(model.eval(), torch.cat([example, example]), strict=False, check_trace=False)
 
     return trace_with_dict
+
+
+@wrong("compiled from its source, not a trace")
+def scripted():
+    return lambda model, example: torch.jit.script(model)
+
+
+@wrong("Two calls of the trace with the same input differ")
+def a_copy_in_train_mode():
+    def trace_with_dict(model, example):
+        return torch.jit.trace(copy.deepcopy(model).train(), example, strict=False, check_trace=False)
+
+    return trace_with_dict
+
+
+@wrong("left the model in another mode")
+def train_mode_left_behind():
+    def trace_with_dict(model, example):
+        traced = torch.jit.trace(model, example, strict=False)
+        model.train()
+        return traced
+
+    return trace_with_dict
+
+
+@right
+def frozen():
+    return lambda model, example: torch.jit.freeze(torch.jit.trace(model, example, strict=False))

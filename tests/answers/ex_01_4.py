@@ -73,3 +73,36 @@ def by_keywords():
         return torch.jit.trace_module(model, inputs, example_inputs_is_kwarg=True)
 
     return trace_coder
+
+
+@wrong("changed the weights of the model")
+def weights_set_to_zero():
+    def trace_coder(model, example):
+        for parameter in model.parameters():
+            parameter.data.zero_()
+        inputs = {"forward": example, "encode": example, "decode": model.encode(example)}
+        return torch.jit.trace_module(model, inputs)
+
+    return trace_coder
+
+
+class _Exported(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    @torch.jit.export
+    def encode(self, x):
+        return self.model.encode(x)
+
+    @torch.jit.export
+    def decode(self, code):
+        return self.model.decode(code)
+
+    def forward(self, x):
+        return self.model(x)
+
+
+@wrong("compiled from its source, not a trace")
+def scripted():
+    return lambda model, example: torch.jit.script(_Exported(model))

@@ -68,3 +68,30 @@ def a_copy_without_gradients():
             return torch.jit.trace(copy.deepcopy(model).eval().requires_grad_(False), example, check_trace=False)
 
     return snapshot
+
+
+@wrong("compiled from its source, not a trace")
+def scripted():
+    return lambda model, example: torch.jit.script(copy.deepcopy(model).eval())
+
+
+@wrong("another `requires_grad`")
+def parameters_left_frozen():
+    def snapshot(model, example):
+        modes = [(module, module.training) for module in model.modules()]
+        traced = torch.jit.trace(model.eval().requires_grad_(False), example)
+        for module, training in modes:
+            module.training = training
+        return traced
+
+    return snapshot
+
+
+@wrong("The trace differs from the model in eval mode")
+def a_fresh_model():
+    def snapshot(model, example):
+        fresh = copy.deepcopy(model).eval()
+        fresh[0].reset_parameters()
+        return torch.jit.trace(fresh, example)
+
+    return snapshot

@@ -90,3 +90,58 @@ def called_from_python():
         return scripted(images)
 
     return dim_alive
+
+
+@torch.jit.script
+def halves_at_the_limit(images):
+    while bool(images.mean() >= 0.25):
+        images = images * 0.5
+    return images
+
+
+@torch.jit.script
+def by_the_first_image(images):
+    while bool(images[0].mean() > 0.25):
+        images = images * 0.5
+    return images
+
+
+class Dim(torch.nn.Module):
+    def forward(self, images):
+        while bool(images.mean() > 0.25):
+            images = images * 0.5
+        return images
+
+
+@wrong("whose mean is 0.25 to the digit")
+def greater_or_equal():
+    return halves_at_the_limit
+
+
+@wrong("does not hold for one that needs seventeen")
+def four_rounds_by_where():
+    def dim_alive(images):
+        for _ in range(4):
+            images = torch.where(images.mean() > 0.25, images * 0.5, images)
+        return images
+
+    return dim_alive
+
+
+@wrong("not equally bright")
+def each_image_by_its_own_mean():
+    def dim_alive(images):
+        mean = images.flatten(1).mean(1).reshape(-1, *[1] * (images.dim() - 1))
+        return images * torch.exp2(-torch.ceil(torch.log2(mean / 0.25)).clamp(min=0))
+
+    return dim_alive
+
+
+@wrong("not equally bright")
+def the_first_image_decides():
+    return by_the_first_image
+
+
+@right
+def a_scripted_module():
+    return torch.jit.script(Dim())

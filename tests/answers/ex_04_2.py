@@ -86,3 +86,28 @@ def as_a_weighted_sum():
 @right
 def all_of_it_scripted():
     return torch.jit.script(settle_lazily.__original_fn)
+
+
+class Settle(torch.nn.Module):
+    def forward(self, x):
+        level = x[:, 0]
+        for i in range(1, x.shape[1]):
+            level = 0.8 * level + 0.2 * x[:, i]
+        return level
+
+
+@wrong("does not hold for 70")
+def at_most_64_steps():
+    @torch.jit.script
+    def settle_some(x):
+        level = x[:, 0]
+        for i in range(1, min(x.shape[1], 64)):
+            level = 0.8 * level + 0.2 * x[:, i]
+        return level
+
+    return settle_some
+
+
+@right
+def a_scripted_module():
+    return torch.jit.script(Settle())

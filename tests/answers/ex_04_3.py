@@ -88,12 +88,12 @@ def backbone_not_traced():
     return lambda backbone, example: torch.jit.script(Sparing(backbone))
 
 
-@wrong("It does not give zeros for an empty batch")
+@wrong("It does not give zeros for a blank batch")
 def size_of_the_example():
     return lambda backbone, x: torch.jit.script(OfFixedSize(torch.jit.trace(backbone, x), x.shape[0]))
 
 
-@wrong("some images of a batch are empty")
+@wrong("some images of a batch are blank")
 def each_image_on_its_own():
     return lambda backbone, example: torch.jit.script(ImageByImage(torch.jit.trace(backbone, example)))
 
@@ -126,3 +126,64 @@ def frozen():
 @right
 def by_a_ternary():
     return lambda backbone, example: torch.jit.script(ByTernary(torch.jit.trace(backbone, example)))
+
+
+class RunsFirst(Sparing):
+    def forward(self, images):
+        out = self.backbone(images)
+        if bool(images.max() < 0.1):
+            return torch.zeros(images.shape[0], 10)
+        return out
+
+
+@wrong("runs the backbone for a blank batch")
+def the_backbone_runs_first():
+    return lambda backbone, example: torch.jit.script(RunsFirst(torch.jit.trace(backbone, example)))
+
+
+class ByMean(Sparing):
+    def forward(self, images):
+        if bool(images.mean() < 0.1):
+            return torch.zeros(images.shape[0], 10)
+        return self.backbone(images)
+
+
+@wrong("where only the")
+def the_mean_decides():
+    return lambda backbone, example: torch.jit.script(ByMean(torch.jit.trace(backbone, example)))
+
+
+class UpTo(Sparing):
+    def forward(self, images):
+        if bool(images.max() <= 0.1):
+            return torch.zeros(images.shape[0], 10)
+        return self.backbone(images)
+
+
+@wrong("whose brightest pixel is 0.1")
+def a_pixel_that_reaches_it_is_left_out():
+    return lambda backbone, example: torch.jit.script(UpTo(torch.jit.trace(backbone, example)))
+
+
+class BySize(Sparing):
+    def forward(self, images):
+        if bool(images.abs().max() < 0.1):
+            return torch.zeros(images.shape[0], 10)
+        return self.backbone(images)
+
+
+@wrong("a batch of negative pixels")
+def without_the_sign():
+    return lambda backbone, example: torch.jit.script(BySize(torch.jit.trace(backbone, example)))
+
+
+class ByFirst(Sparing):
+    def forward(self, images):
+        if bool(images[0].max() < 0.1):
+            return torch.zeros(images.shape[0], 10)
+        return self.backbone(images)
+
+
+@wrong("where only the last image")
+def the_first_image_decides():
+    return lambda backbone, example: torch.jit.script(ByFirst(torch.jit.trace(backbone, example)))
