@@ -303,7 +303,7 @@ def _three_rounds(x: Tensor) -> Tensor:
 
 
 def _settled(x: Tensor) -> Tensor:
-    return x * float(int(3)) + torch.tensor(2.0).item()
+    return x * float(3) + torch.tensor(2.0).item()
 
 
 def _unasked(x: Tensor) -> Tensor:

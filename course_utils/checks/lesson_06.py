@@ -351,7 +351,7 @@ def _compare_report(
     elif "block0" in text and sum(map(abs, given.values())) < sum(map(abs, expected.values())):
         look_at = "the nodes inside of blocks: `graph.nodes()` and `findNode` see the outermost level"
     elif not given:
-        look_at = "whether the pass ran on the copy that you count, and whether negative changes are kept (a `Counter` drops them)"
+        look_at = "whether the pass ran on what you count, whether negative changes are kept (a `Counter` drops them)"
     elif given == without_constants:
         look_at = "constants: they are nodes, and count"
     elif fewer and not fewer & set(given):
@@ -418,7 +418,7 @@ def _towers() -> list[tuple[str, nn.Module, Tensor]]:
         grouped = _Tower(_Stage(4, 64), _Stage(64, 64, groups=64), _Stage(64, 16))
         shared = _Shared()
         stepping = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 12, 3, stride=4, padding=1), nn.Conv2d(12, 64, 8)
+            nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 12, 3, stride=4, padding=1), nn.Conv2d(12, 8, 8)
         )
         headed = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(2 * 28 * 28, 64))
         strided = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 96, 3, stride=8), nn.Conv2d(96, 4, 1))
@@ -593,7 +593,7 @@ def baked_constants(answer: Any) -> None:
         elif kind is _Holder:
             look_at = "the submodules: `.graph` holds calls, and what they call has constants of its own"
         elif kind in (_Rooted, _Positions):
-            look_at = "constants that are tensors: a Python number that meets a tensor is kept as one, and its `.tolist()` is a float"
+            look_at = "constants that are tensors: a Python number that meets a tensor is kept as one, here of a float"
         else:
             look_at = "`print(traced.graph)` for both examples: which `prim::Constant` differs?"
         raise NotYet(f"The pairs are wrong for {what}.", seen=seen, look_at=look_at)

@@ -67,7 +67,9 @@ def load(folder: Path | None = None, package: str = __name__) -> list[Claim]:
         if path.name == "__init__.py":
             continue
         if not _MODULE.fullmatch(path.stem):
-            raise ValueError(f"{path.name}: a module of claims is called lesson_NN.py, tools.py or readme.py; rename it")
+            raise ValueError(
+                f"{path.name}: a module of claims is called lesson_NN.py, tools.py or readme.py; rename it"
+            )
         module = importlib.import_module(f"{package}.{path.stem}")
         attempts = [
             attempt
@@ -77,7 +79,9 @@ def load(folder: Path | None = None, package: str = __name__) -> list[Claim]:
         if not attempts:
             raise ValueError(f"{path.name}: no function in it is marked; write @claim above each")
         attempts.sort(key=lambda attempt: inspect.getsourcelines(attempt)[1])
-        found += [Claim(place, said, attempt, was) for attempt in attempts for place, said, was in getattr(attempt, _MARK)]
+        found += [
+            Claim(place, said, attempt, was) for attempt in attempts for place, said, was in getattr(attempt, _MARK)
+        ]
     return found
 
 
