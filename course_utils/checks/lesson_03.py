@@ -1,11 +1,13 @@
 """What right answers to the exercises of lesson 03 must do. The checks trace and call on inputs of their own."""
 
+import copy
 import inspect
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from course_utils import ir
 from course_utils.checks import NotYet, check_for, expect_parity
 from course_utils.checks.shared import NOTHING
 from course_utils.parity.compare import brief
@@ -16,6 +18,21 @@ def _traced(answer: Any, example: Tensor) -> Any:
     if isinstance(answer, (torch.jit.ScriptFunction, torch.jit.ScriptModule)):
         return answer
     return torch.jit.trace(answer, example, check_trace=False)
+
+
+def _expect_no_script(traced: Any) -> None:
+    """Raise :class:`NotYet` for a scripted answer and for a trace with a scripted part in it."""
+    graph = traced.graph
+    last = list(graph.inputs())[-1].type()
+    scripted = isinstance(last, torch._C.TensorType) and last.sizes() is None
+    kinds = [kind for kind in ("prim::CallFunction", "prim::Loop", "prim::If") if ir.find(graph, kind, inlined=False)]
+    if scripted or kinds:
+        found = ", ".join(kinds) or "no shape of an example, which a trace records for its input"
+        raise NotYet(
+            "Your function is scripted, or calls a part that is.",
+            seen={"in its graph": found},
+            look_at="the task: without scripting. Operators alone can do it, and a trace records those",
+        )
 
 
 def _limited(x: Tensor) -> Tensor:
@@ -29,7 +46,7 @@ def exposing_input(answer: Any) -> None:
     """A tensor on which the trace of the given function is wrong."""
     if not isinstance(answer, Tensor):
         raise NotYet(
-            "The answer is no tensor.",
+            "The answer is not a tensor.",
             seen={"you gave": f"an object of type {type(answer).__name__}"},
             look_at="`exposing` is the input itself, not a trace, a result or a search",
         )
@@ -43,7 +60,7 @@ def exposing_input(answer: Any) -> None:
             look_at="an input with at least one dimension, of numbers",
         ) from None
     got = traced(answer)
-    if not (eager.shape == got.shape and torch.equal(eager, got)):
+    if eager.shape != got.shape or not torch.allclose(eager, got, rtol=0, atol=0, equal_nan=True):
         return
     seen = {"input": brief(answer), "eager": brief(eager), "traced": brief(got)}
     if answer.shape[0] < 4:
@@ -51,6 +68,12 @@ def exposing_input(answer: Any) -> None:
             "Both sides agree: the input is too short to reach the branch that was lost.",
             seen=seen,
             look_at="the first half of the condition: which sizes go in?",
+        )
+    if answer.is_floating_point() and answer.isnan().any():
+        raise NotYet(
+            "Both sides agree: NaN makes the comparison false, and both sides return it.",
+            seen=seen,
+            look_at="what `x.abs().max() > 1` is when one of the values is NaN",
         )
     raise NotYet(
         "Both sides agree: no value reaches the branch that was lost, or nothing happens to it there.",
@@ -66,24 +89,27 @@ def any_length(answer: Any) -> None:
     def reference(x: Tensor) -> Tensor:
         return torch.stack([x[: t + 1].mean(0) for t in range(x.shape[0])])
 
-    x = torch.rand(9, 3, generator=torch.Generator().manual_seed(2))
+    x = torch.randn(9, 3, generator=torch.Generator().manual_seed(2))
     expect_parity(
         reference,
         answer,
         [x[:4], x[:2]],
-        "The function itself, not yet traced, gives other results than the given one.",
+        "The function itself, not yet traced, returns different results from the given one.",
         look_at="row t: the sum of the rows up to t, divided by their number t + 1",
         rtol=1e-5,
+        atol=1e-5,
     )
     traced = _traced(answer, x[:4])
+    _expect_no_script(traced)
     for rows in (9, 3, 1):
         expect_parity(
             reference,
             traced,
             x[:rows],
-            f"Traced with 4 rows, it does not hold for {rows}.",
+            f"Traced with 4 rows, it is wrong for {rows}.",
             look_at="what of your function is a loop in Python or a number: print the `.code` of its trace",
             rtol=1e-5,
+            atol=1e-5,
         )
 
 
@@ -99,10 +125,11 @@ def stopped_gradient(answer: Any) -> None:
         _balanced,
         answer,
         [x, x[0]],
-        "The function itself, not yet traced, gives other values than the given one.",
+        "The function itself, not yet traced, returns different values from the given one.",
         look_at="the greatest of the absolute values, over the whole tensor",
     )
     traced = _traced(answer, x[0])
+    _expect_no_script(traced)
     expect_parity(
         _balanced,
         traced,
@@ -117,13 +144,13 @@ def stopped_gradient(answer: Any) -> None:
         ours, theirs = _gradient(_balanced, x), _gradient(function, x)
         if theirs is None:
             raise NotYet(
-                f"The {name} has the right values, and no gradient at all.",
+                f"The {name} has the right values and no gradient at all.",
                 seen={"input": brief(x), "gradient of eager": brief(ours), "yours": "none"},
                 look_at="what you detached: the input must still be differentiated",
             )
         if not torch.allclose(ours, theirs):
             raise NotYet(
-                f"The {name} has the right values, and another gradient.",
+                f"The {name} has the right values and the wrong gradient.",
                 seen={"input": brief(x), "gradient of eager": brief(ours), "yours": brief(theirs)},
                 look_at=look,
             )
@@ -148,39 +175,80 @@ class _Smooth(nn.Module):
 @check_for("03.4")
 def running_average(answer: Any) -> None:
     """A module class whose trace goes on averaging."""
-    module = answer() if inspect.isclass(answer) else answer
+    module = _instance(answer)
+    # Averages below zero, and a mean that is not the middle of the extremes.
+    inputs = [torch.tensor([1.0, 3.0]), torch.tensor([-20.0, 0.0, 5.0]), torch.tensor([[2.0, 7.0], [0.0, 0.0]])]
+    _expect_averages(module, "eager module", inputs)
+    if not isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
+        module.eval()
+        _expect_averages(module, "eager module in eval mode", inputs)
+        module.train()
+    traced = _traced(module, inputs[0])
+    _expect_no_script(traced)
+    _expect_averages(traced, "trace", inputs)
+
+
+def _instance(answer: Any) -> nn.Module:
+    """The module itself: of a class, of a function that makes one, or a copy of the one given."""
+    module = copy.deepcopy(answer) if isinstance(answer, nn.Module) else answer
+    if inspect.isclass(answer):
+        module = answer()
+    elif callable(answer) and not isinstance(answer, nn.Module):
+        try:
+            module = answer()
+        except TypeError:
+            module = None
     if not isinstance(module, nn.Module):
         raise NotYet(
-            "The answer is no module class.",
+            "The answer is not a module class.",
             seen={"you gave": f"an object of type {type(answer).__name__}"},
             look_at="the last line of the cell: hand over the class, without calling it",
         )
-    inputs = [torch.tensor([1.0, 3.0]), torch.tensor([5.0, 7.0]), torch.tensor([-2.0, 0.0])]
-    traced = _traced(module, inputs[0])
-    for who, candidate in (("eager module", module), ("trace", traced)):
-        with torch.no_grad():
-            for name, buffer in candidate.named_buffers():
-                if name.split(".")[-1] == "average":
-                    buffer.zero_()
-        reference = _Smooth()
-        for call, x in enumerate(inputs, start=1):
-            given = x.clone()
-            eager, got = reference(x), candidate(given)
-            seen = {"input": brief(x), "eager": brief(eager), "yours": brief(got)}
-            if not torch.equal(given, x):
-                raise NotYet(
-                    f"Your {who} changes its input.",
-                    seen=seen,
-                    look_at="which tensor is changed in place: only the buffer",
-                )
-            if got.shape != eager.shape or not torch.allclose(got, eager):
-                if call == 1:
-                    what = f"The first call of your {who} is wrong already."
-                    look = "the order: first the new average, then the difference"
-                else:
-                    what = f"Call {call} of your {who} is wrong: the average of the call before is not kept."
-                    look = "how the new average gets into the buffer: an assignment to `self`, or an operator?"
-                raise NotYet(what, seen=seen, look_at=look)
+    return module
+
+
+def _average(module: nn.Module) -> Tensor:
+    for name, buffer in module.named_buffers():
+        if name.split(".")[-1] == "average":
+            return buffer
+    raise NotYet(
+        "Your module has no buffer `average`.",
+        seen={"its buffers": ", ".join(name for name, _ in module.named_buffers()) or "none"},
+        look_at="the `__init__` of the given class: it registers the buffer",
+    )
+
+
+def _expect_averages(candidate: Any, who: str, inputs: list[Tensor]) -> None:
+    with torch.no_grad():
+        _average(candidate).zero_()
+    reference = _Smooth()
+    for call, x in enumerate(inputs, start=1):
+        given, before = x.clone(), _average(candidate).detach().clone()
+        eager, got = reference(x), candidate(given)
+        after = _average(candidate).detach()
+        seen = {
+            "input": brief(x),
+            "eager": brief(eager),
+            "yours": brief(got),
+            "average after the call, eager": brief(reference.average),
+            "average after the call, yours": brief(after),
+        }
+        if not torch.equal(given, x):
+            raise NotYet(
+                f"Your {who} changes its input.", seen=seen, look_at="which tensor is changed in place: only the buffer"
+            )
+        if after.shape == reference.average.shape and torch.allclose(after, reference.average, atol=1e-5):
+            if got.shape == eager.shape and torch.allclose(got, eager, atol=1e-5):
+                continue
+            what = f"Call {call} of your {who} returns the wrong difference, and the average is right."
+            look = "the order: first the new average, then the difference"
+        elif torch.equal(after, before):
+            what = f"After call {call} of your {who} the buffer is what it was before: the average is not kept."
+            look = "how the new average gets into the buffer: an assignment to `self`, or an operator? In which mode?"
+        else:
+            what = f"After call {call} of your {who} the average is wrong."
+            look = "the new average: half of the old one, and half of the mean of the input"
+        raise NotYet(what, seen=seen, look_at=look)
 
 
 def _steps(x: Tensor) -> Tensor:
@@ -227,6 +295,25 @@ def _whole(x: Tensor) -> Tensor:
     return x.reshape(int(x.shape[0]), -1).relu()
 
 
+def _three_rounds(x: Tensor) -> Tensor:
+    for _ in range(3):
+        if x is not None:
+            x = x / 2
+    return x
+
+
+def _settled(x: Tensor) -> Tensor:
+    return x * float(3) + torch.tensor(2.0).item()
+
+
+def _unasked(x: Tensor) -> Tensor:
+    return (x * 3, x * 2)[torch.is_nonzero(x.sum() > 0)]
+
+
+def _of_its_dtype(x: Tensor) -> Tensor:
+    return x + torch.zeros(1, dtype=x.dtype)
+
+
 # name: function, shape of the example, what makes its trace wrong (nothing: it is right)
 _ZOO: dict[str, tuple[Any, tuple[int, ...], str]] = {
     "sign": (_sign, (3, 2), "a branch on the sum of the values"),
@@ -235,6 +322,10 @@ _ZOO: dict[str, tuple[Any, tuple[int, ...], str]] = {
     "rank": (_rank, (3, 2), "a branch on the rank, without a warning"),
     "bytes": (_bytes, (3, 2), "a branch on the dtype, without a warning"),
     "whole": (_whole, (3, 2), "a size that became a number"),
+    "unasked": (_unasked, (3, 2), "a choice by `torch.is_nonzero`, without a warning"),
+    "of_its_dtype": (_of_its_dtype, (3, 2), "a dtype that became a constant, without a warning"),
+    "three_rounds": (_three_rounds, (3, 2), ""),
+    "settled": (_settled, (3, 2), ""),
     "by_size": (_by_size, (3, 2), ""),
     "where": (_where, (3, 2), ""),
     "rows": (_rows, (3, 2, 2), ""),
@@ -264,11 +355,13 @@ def detector(answer: Any) -> None:
     guilty = {name for name, (_, _, reason) in _ZOO.items() if reason}
     missed, blamed = [n for n in _ZOO if n in guilty - names], [n for n in _ZOO if n in names - guilty]
     if blamed:
-        warns = "it warns while it is traced, and its trace holds" if "shape_checked" in blamed else "its trace holds"
+        warns = "its trace matches eager on every input tried"
+        if "shape_checked" in blamed:
+            warns = "it warns while it is traced, and its trace matches eager"
         raise NotYet(
             f"{len(blamed)} of the functions that you name are traced correctly.",
             seen={"for example": f"{blamed[-1]}: {warns}", "missed": len(missed)},
-            look_at="whether you compare results, or take a warning or an input that eager refuses for a proof",
+            look_at="whether you compare results, or take a warning or an input that eager refuses for proof",
         )
     if missed:
         raise NotYet(

@@ -134,17 +134,51 @@ graph(%x : Tensor, %ask : bool):
 """,
         "an `if` with a `prim::Print` in a block: it has to run, whoever wants its result",
     ),
+    (
+        "a `prim::If` that prints and whose result nobody uses",
+        """
+graph(%x : Tensor, %ask : bool):
+  %b : Tensor = prim::If(%ask)
+    block0():
+      prim::Print(%x)
+      %c : Tensor = aten::sin(%x)
+      -> (%c)
+    block1():
+      %d : Tensor = aten::exp(%x)
+      -> (%d)
+  %e : Tensor = aten::cos(%x)
+  return (%e)
+""",
+        "an `if` that stays for its print: what makes only its unused result goes",
+    ),
+    (
+        "a `prim::Print` two ifs deep",
+        """
+graph(%x : Tensor, %ask : bool, %more : bool):
+  prim::If(%ask)
+    block0():
+      prim::If(%more)
+        block0():
+          prim::Print(%x)
+          -> ()
+        block1():
+          -> ()
+      -> ()
+    block1():
+      %d : Tensor = aten::exp(%x)
+      -> ()
+  %e : Tensor = aten::cos(%x)
+  return (%e)
+""",
+        "the blocks in the blocks: a print at any depth keeps every `if` around it",
+    ),
 )
 
 
 @contextmanager
 def _without_passes() -> Iterator[None]:
-    """While this lasts, the passes that clear away dead code refuse to run."""
-    names = [
-        name
-        for name in dir(torch._C)
-        if name.startswith("_jit_pass_") and any(word in name for word in ("dce", "propagation", "peephole"))
-    ]
+    """While this lasts, no pass of torch runs but inlining, which counting needs: some others end in a DCE."""
+    names = [name for name in dir(torch._C) if name.startswith("_jit_pass_") and name != "_jit_pass_inline"]
     kept = {name: getattr(torch._C, name) for name in names}
 
     def refuse(*_: object) -> None:
@@ -176,7 +210,7 @@ def predicted_dead_code(answer: Any) -> None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the number")
         if isinstance(given, bool) or not isinstance(given, int):
             raise NotYet(
-                "What your function returns is no number of nodes.",
+                "What your function returns is not a number of nodes.",
                 seen={"yours": f"{type(given).__name__} {given!r}"[:80]},
                 look_at="the task: one integer",
             )
@@ -225,10 +259,18 @@ graph(%x : Tensor):
       -> (%go, %a)
   return (%y)
 """
+CALLING = """
+def halved(x):
+    return x / 2
+
+def f(x):
+    return halved(x) + halved(x * 3)
+"""
 REPORTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("a small graph", SMALL, ("dce", "cse", "constant_pooling", "peephole", "inline")),
     ("a graph whose waste is inside of a block", NESTED, ("cse", "dce")),
     ("a graph with a loop that is unrolled", COUNTED, ("loop_unrolling", "cse")),
+    ("a graph with calls", CALLING, ("inline",)),
 )
 
 
@@ -236,20 +278,23 @@ REPORTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 def report_of_passes(answer: Any) -> None:
     """A function (graph, names) → name → {kind → change}, each pass alone on a copy."""
     for what, text, names in REPORTS:
-        graph = torch._C.parse_ir(text)
+        # A call in a graph points to its function, which lives as long as its unit does: the unit keeps its name.
+        unit = None if "graph(" in text else torch.jit.CompilationUnit(text)
+        graph = torch._C.parse_ir(text) if unit is None else unit.f.graph
         untouched = ir.show(graph)
-        expected = {name: ir.pass_effects(graph, [name])[name].diff.delta for name in names}
+        expected = _changes(graph, names)
+        in_a_row = _changes(graph, names, in_a_row=True)
         given = answer(graph, list(names))
         if given is None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
         if not isinstance(given, dict) or set(given) != set(names):
             raise NotYet(
-                "What your function returns is no dict with one entry for each name.",
+                "What your function returns is not a dict with one entry for each name.",
                 seen={"names": ", ".join(names), "yours": f"{type(given).__name__} {_keys(given)}"[:120]},
                 look_at="the keys: the names as they were given, without `_jit_pass_`",
             )
         for name in names:
-            _compare_report(what, name, given[name], expected[name], text)
+            _compare_report(what, name, given[name], expected[name], in_a_row[name], untouched)
         if ir.show(graph) != untouched:
             raise NotYet(
                 f"The graph that you were given is not what it was ({what}).",
@@ -258,7 +303,23 @@ def report_of_passes(answer: Any) -> None:
             )
 
 
-def _compare_report(what: str, name: str, given: Any, expected: dict[str, int], text: str) -> None:
+def _changes(graph: Any, names: tuple[str, ...], *, in_a_row: bool = False) -> dict[str, dict[str, int]]:
+    """What each pass changes: alone on a copy, or each on what the one before it left."""
+    changes, current = {}, graph.copy()
+    for name in names:
+        if not in_a_row:
+            current = graph.copy()
+        before = ir.op_counts(current, inlined=False)
+        getattr(torch._C, f"_jit_pass_{name}")(current)
+        after = ir.op_counts(current, inlined=False)
+        differences = {kind: after.get(kind, 0) - before.get(kind, 0) for kind in {*before, *after}}
+        changes[name] = {kind: number for kind, number in differences.items() if number}
+    return changes
+
+
+def _compare_report(
+    what: str, name: str, given: Any, expected: dict[str, int], in_a_row: dict[str, int], text: str
+) -> None:
     if not isinstance(given, dict):
         raise NotYet(
             f"For the pass {name} there is no dict of changes.",
@@ -267,8 +328,21 @@ def _compare_report(what: str, name: str, given: Any, expected: dict[str, int], 
         )
     if given == expected:
         return
-    seen = {"graph": text.strip(), "pass": name, "expected": _told(expected), "yours": _told(given)}
-    if any(number == 0 for number in given.values()):
+    seen = {"graph": text.strip(), "pass": name, "expected": _told(expected)}
+    if not all(isinstance(number, int) for number in given.values()):
+        raise NotYet(
+            f"The changes of {name} are not numbers.",
+            seen=seen | {"yours": repr(given)[:120]},
+            look_at="what belongs to a kind: one integer",
+        )
+    seen["yours"] = _told(given)
+    without_constants = {kind: number for kind, number in expected.items() if kind != "prim::Constant"}
+    fewer = {kind for kind, number in expected.items() if number < 0}
+    if name == "inline":
+        look_at = "what your counting does to a call: `ir.op_counts` writes calls out first, unless you say otherwise"
+    elif given == in_a_row:
+        look_at = "where each pass starts: from a graph on which no other pass has run"
+    elif any(number == 0 for number in given.values()):
         look_at = "kinds whose count did not change: they are left out"
     elif expected and given == {kind: -number for kind, number in expected.items()}:
         look_at = "the sign: what is removed is a negative change, after minus before"
@@ -276,8 +350,15 @@ def _compare_report(what: str, name: str, given: Any, expected: dict[str, int], 
         look_at = "kinds that are in the graph after the pass and were not there before, or more often than before"
     elif "block0" in text and sum(map(abs, given.values())) < sum(map(abs, expected.values())):
         look_at = "the nodes inside of blocks: `graph.nodes()` and `findNode` see the outermost level"
+    elif not given:
+        look_at = "whether the pass ran on what you count, whether negative changes are kept (a `Counter` drops them)"
+    elif given == without_constants:
+        look_at = "constants: they are nodes, and count"
+    elif fewer and not fewer & set(given):
+        look_at = "kinds that became fewer: a `Counter` drops what is below zero when it subtracts"
     else:
-        look_at = "where each pass starts: from a graph on which no other pass has run"
+        differ = sorted(kind for kind in {*given, *expected} if given.get(kind, 0) != expected.get(kind, 0))
+        look_at = f"the counts before and after of {', '.join(differ[:3])}"
     raise NotYet(f"The changes of {name} are wrong for {what}.", seen=seen, look_at=look_at)
 
 
@@ -315,12 +396,31 @@ class _Tower(nn.Module):
         return self.head(self.body(self.stem(x)).flatten(1)[:, :4])
 
 
+class _Shared(nn.Module):
+    """One small convolution that is called three times, and a larger one that is called once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.again, self.wide = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for _ in range(3):
+            x = self.again(x)
+        return self.wide(x)
+
+
 def _towers() -> list[tuple[str, nn.Module, Tensor]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(6)
         pyramid = _Tower(_Stage(4, 8), _Stage(8, 12), _Stage(12, 16))
         flat = nn.Sequential(nn.Conv2d(1, 32, 1), nn.ReLU(), nn.Conv2d(32, 8, 5, padding=2), nn.Conv2d(8, 64, 1))
         grouped = _Tower(_Stage(4, 64), _Stage(64, 64, groups=64), _Stage(64, 16))
+        shared = _Shared()
+        stepping = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 12, 3, stride=4, padding=1), nn.Conv2d(12, 8, 8)
+        )
+        headed = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(2 * 28 * 28, 64))
         strided = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 96, 3, stride=8), nn.Conv2d(96, 4, 1))
     image = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(6))
     return [
@@ -328,16 +428,20 @@ def _towers() -> list[tuple[str, nn.Module, Tensor]]:
         ("a network whose image keeps its size", flat, image),
         ("a network with groups", grouped, image),
         ("a network with a large stride, and a batch of 2", strided, image.repeat(2, 1, 1, 1)),
+        ("a network with a stride after its largest layer", stepping, image),
+        ("a network whose linear layer takes the most", headed, image),
+        ("a network that calls one layer three times", shared, image),
     ]
 
 
-def _convolutions(traced: Any) -> dict[str, tuple[list[int], Tensor]]:
-    """Name → (sizes of the output, weight) of each convolution."""
+def _convolutions(traced: Any) -> dict[str, tuple[list[int], Tensor, int]]:
+    """Name → (sizes of the output, weight, number of calls) of each convolution."""
     weights = dict(traced.named_parameters())
-    found = {}
+    found: dict[str, tuple[list[int], Tensor, int]] = {}
     for node in ir.find(traced, "aten::_convolution"):
         name = node.scopeName().rpartition("__module.")[2]
-        found[name] = (node.output().type().sizes(), weights[f"{name}.weight"])
+        calls = found[name][2] + 1 if name in found else 1
+        found[name] = (node.output().type().sizes(), weights[f"{name}.weight"], calls)
     return found
 
 
@@ -347,7 +451,7 @@ def costliest_convolution(answer: Any) -> None:
     for what, model, image in _towers():
         traced = torch.jit.trace(model.eval(), image)
         found = _convolutions(traced)
-        costs = {name: math.prod(sizes) * weight[0].numel() for name, (sizes, weight) in found.items()}
+        costs = {name: math.prod(size) * weight[0].numel() * calls for name, (size, weight, calls) in found.items()}
         expected = max(costs, key=lambda name: costs[name])
         given = answer(traced)
         if given is None:
@@ -370,25 +474,37 @@ def costliest_convolution(answer: Any) -> None:
         )
 
 
-def _described(convolution: tuple[list[int], Tensor], cost: int) -> str:
-    sizes, weight = convolution
-    return f"{cost:,} multiplications, output {sizes}, weight {list(weight.shape)}"
+def _described(convolution: tuple[list[int], Tensor, int], cost: int) -> str:
+    sizes, weight, calls = convolution
+    times = f" in {calls} calls" if calls > 1 else ""
+    return f"{cost:,} multiplications{times}, output of shape {tuple(sizes)}, weight of shape {tuple(weight.shape)}"
 
 
-def _how_it_was_chosen(given: str, found: dict[str, tuple[list[int], Tensor]]) -> str:
+def _how_it_was_chosen(given: str, found: dict[str, tuple[list[int], Tensor, int]]) -> str:
     largest_output = max(found, key=lambda name: math.prod(found[name][0]))
     most_weights = max(found, key=lambda name: found[name][1].numel())
     ungrouped = max(found, key=lambda name: math.prod(found[name][0]) * _as_without_groups(name, found))
+    once = max(found, key=lambda name: math.prod(found[name][0]) * found[name][1][0].numel())
+    if given == once and max(calls for *_, calls in found.values()) > 1:
+        return "the calls: a layer that is called again computes again"
     if given == most_weights:
         return "the output: a layer with many weights may give few numbers. How many does each give?"
     if given == largest_output:
         return "the filters: a layer with a large output may take few multiplications for each number"
     if given == ungrouped:
         return "`groups`: a filter then sees a part of the channels. The shape of the weight says how many"
+    if given == max(found, key=lambda name: _input_places(name, found) * found[name][1].numel()):
+        return "which image you take: with a stride the output is smaller than the input"
     return "the product of both: numbers in the output, times the weights of one filter"
 
 
-def _as_without_groups(name: str, found: dict[str, tuple[list[int], Tensor]]) -> int:
+def _input_places(name: str, found: dict[str, tuple[list[int], Tensor, int]]) -> int:
+    """How many places the output of the layer before has."""
+    names = list(found)
+    return math.prod(found[names[max(0, names.index(name) - 1)]][0][2:])
+
+
+def _as_without_groups(name: str, found: dict[str, tuple[list[int], Tensor, int]]) -> int:
     """The weights of one filter, if it saw every channel of the layer before."""
     names = list(found)
     before = names.index(name) - 1
@@ -451,13 +567,20 @@ def baked_constants(answer: Any) -> None:
         if given is None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the list of pairs")
         try:
-            plain = [tuple(value.tolist() if torch.is_tensor(value) else value for value in pair) for pair in given]
+            pairs = [tuple(pair) for pair in given]
         except TypeError:
             raise NotYet(
-                "What your function returns is no list of pairs.",
+                "What your function returns is not a list of pairs.",
                 seen={"yours": repr(given)[:100]},
                 look_at="the task: a list of (in the first trace, in the second trace)",
             ) from None
+        if any(torch.is_tensor(value) for pair in pairs for value in pair):
+            raise NotYet(
+                "A pair holds a tensor as it is.",
+                seen={"for": what, "yours": repr(pairs)[:100]},
+                look_at="the task: what is given for a constant that is a tensor",
+            )
+        plain = pairs
         if plain == expected:
             continue
         seen = {"expected": _listed(expected), "yours": _listed(plain)}
@@ -470,7 +593,7 @@ def baked_constants(answer: Any) -> None:
         elif kind is _Holder:
             look_at = "the submodules: `.graph` holds calls, and what they call has constants of its own"
         elif kind in (_Rooted, _Positions):
-            look_at = "constants that are tensors: a number that met a tensor is often one"
+            look_at = "constants that are tensors: a Python number that meets a tensor is kept as one, here of a float"
         else:
             look_at = "`print(traced.graph)` for both examples: which `prim::Constant` differs?"
         raise NotYet(f"The pairs are wrong for {what}.", seen=seen, look_at=look_at)
@@ -485,7 +608,7 @@ def _pairs(model: nn.Module, first: Tensor, second: Tensor) -> list[tuple[Any, A
 
 def _listed(pairs: list[tuple[Any, ...]]) -> str:
     def one(value: Any) -> str:
-        return f"{value:.3g}" if isinstance(value, float) else str(value)[:30]
+        return repr(round(value, 3)) if isinstance(value, float) else str(value)[:30]
 
     return "; ".join(" and ".join(one(value) for value in pair) for pair in pairs[:5]) or "no pairs"
 
@@ -553,6 +676,26 @@ def f(x):
 """,
         "loops at every depth: a function that handles two levels has to handle any number",
     ),
+    (
+        "a loop of many rounds, and operators on constants",
+        """
+def f(x):
+    for i in range(5000):
+        x = x.sin()
+    return x + torch.ones(3) * 2
+""",
+        "the graph as it is given: a pass may compute operators away, and unrolls a long loop in part only",
+    ),
+    (
+        "a loop of no rounds",
+        """
+def f(x):
+    for i in range(0):
+        x = x.sin()
+    return x.cos()
+""",
+        "the number of rounds: zero is one",
+    ),
 )
 
 
@@ -567,7 +710,7 @@ def how_often_it_runs(answer: Any) -> None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
         if not isinstance(given, dict):
             raise NotYet(
-                "What your function returns is no dict.",
+                "What your function returns is not a dict.",
                 seen={"yours": f"{type(given).__name__} {given!r}"[:100]},
                 look_at="the task: kind → how often it runs",
             )
@@ -578,7 +721,7 @@ def how_often_it_runs(answer: Any) -> None:
                 seen={"yours": ", ".join(map(str, others))},
                 look_at="the namespace of a kind: what belongs to the language is `prim`",
             )
-        if dict(given) != expected:
+        if {kind: number for kind, number in given.items() if number != 0} != expected:
             raise NotYet(
                 f"The numbers are wrong for a graph with {what}.",
                 seen={"source": source.strip(), "expected": _times(expected), "yours": _times(given)},

@@ -20,7 +20,7 @@ def negative_and_quiet():
     return -torch.tensor([0.1, 0.2, 0.3, 0.4])
 
 
-@wrong("The answer is no tensor")
+@wrong("The answer is not a tensor")
 def a_list():
     return [0.0, 0.0, 0.0, 5.0]
 
@@ -43,3 +43,13 @@ def integers():
 @right
 def infinite():
     return torch.tensor([0.0, 0.0, 0.0, float("inf")])
+
+
+@wrong("NaN makes the comparison false")
+def all_nan():
+    return torch.full((4,), float("nan"))
+
+
+@wrong("NaN makes the comparison false")
+def nan_beside_a_large_value():
+    return torch.tensor([float("nan"), 50.0, 0.0, 0.0])

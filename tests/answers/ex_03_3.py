@@ -5,7 +5,7 @@ import torch
 from tests.answers import right, wrong
 
 
-@wrong("The trace has the right values, and another gradient")
+@wrong("The trace has the right values and the wrong gradient")
 def no_grad_again():
     def balanced_in_trace(x):
         with torch.no_grad():
@@ -15,7 +15,7 @@ def no_grad_again():
     return balanced_in_trace
 
 
-@wrong("The function itself has the right values, and another gradient")
+@wrong("The function itself has the right values and the wrong gradient")
 def nothing_stopped():
     def balanced_in_trace(x):
         return x / x.abs().max()
@@ -39,7 +39,7 @@ def a_number():
     return balanced_in_trace
 
 
-@wrong("gives other values than the given one")
+@wrong("returns different values from the given one")
 def without_the_sign():
     def balanced_in_trace(x):
         return x / x.max().detach()
@@ -61,3 +61,14 @@ def by_infinity_norm():
         return x * (1 / x.detach().flatten().norm(float("inf")))
 
     return balanced_in_trace
+
+
+def scripted_no_grad(x):
+    with torch.no_grad():
+        top = x.abs().max()
+    return x / top
+
+
+@wrong("Your function is scripted, or calls a part that is")
+def scripted():
+    return torch.jit.script(scripted_no_grad)

@@ -88,21 +88,24 @@ def blocks_are_not_cleared():
     return unused
 
 
-def counted(graph, *, inside=True, printing=True):
-    """The answer, with two ways to spoil it."""
+def counted(graph, *, inside=True, printing=True, exactly=True):
+    """The answer, with three ways to spoil it."""
     wanted = {value.debugName() for value in graph.outputs()}
 
     def prints(node):
         held = printing and any(prints(inner) for block in node.blocks() for inner in block.nodes())
         return node.kind() == "prim::Print" or held
 
-    def gone(block):
-        wanted.update(value.debugName() for value in block.outputs())
+    def gone(block, node=None):
+        gives = [node is None or value.debugName() in wanted for value in (node or block).outputs()]
+        if not exactly:
+            gives = [True for _ in block.outputs()]
+        wanted.update(value.debugName() for value, asked in zip(block.outputs(), gives, strict=True) if asked)
         count = 0
         for node in reversed(list(block.nodes())):
             if prints(node) or any(value.debugName() in wanted for value in node.outputs()):
                 wanted.update(value.debugName() for value in node.inputs())
-                count += sum(gone(inner) for inner in node.blocks())
+                count += sum(gone(inner, node) for inner in node.blocks())
             else:
                 count += 1 + (sum(1 for inner in node.blocks() for _ in nodes(inner)) if inside else 0)
         return count
@@ -135,7 +138,22 @@ def by_the_report():
     return lambda graph: -sum(ir.pass_effects(graph, ["dce"])["dce"].diff.delta.values())
 
 
-@wrong("no number of nodes")
+@wrong("a `prim::If` that prints and whose result nobody uses")
+def results_of_an_if_that_prints_stay():
+    return lambda graph: counted(graph, exactly=False)
+
+
+@wrong("Your function runs a pass")
+def by_another_pass():
+    def unused(graph):
+        copy = graph.copy()
+        torch._C._jit_pass_lower_all_tuples(copy)
+        return total(graph) - total(copy)
+
+    return unused
+
+
+@wrong("not a number of nodes")
 def a_list_of_them():
     return lambda graph: [node for node in graph.nodes() if not list(node.outputs())]
 
@@ -165,7 +183,14 @@ def again_and_again():
             used = {value.debugName() for value in graph.outputs()}
             for node in alive:
                 used |= {value.debugName() for value in node.inputs()}
-                used |= {value.debugName() for block in node.blocks() for value in block.outputs()}
+            while True:
+                size = len(used)
+                for node in alive:
+                    for block in node.blocks():
+                        for inside, outside in zip(block.outputs(), node.outputs(), strict=True):
+                            used |= {inside.debugName()} if outside.debugName() in used else set()
+                if len(used) == size:
+                    break
             kept = [n for n in alive if holds_print(n) or any(value.debugName() in used for value in n.outputs())]
             inside_gone = {str(i) for n in alive if n not in kept for b in n.blocks() for i in nodes(b)}
             kept = [n for n in kept if str(n) not in inside_gone]
@@ -211,7 +236,12 @@ def from_the_text():
                 if at in skip or parents.get(at, -1) >= first:
                     continue
                 if not is_node(line):
-                    wanted.update(names(line))
+                    order, around = re.findall(r"%[\w.]+", line), parents.get(at)
+                    if around is not None:
+                        results = re.findall(r"%[\w.]+", lines[around].partition("prim::If")[0])
+                        asked = {name for name in results if names(name) & wanted}
+                        order = [a for a, b in zip(order, results, strict=False) if b in asked]
+                    wanted.update(*(names(name) for name in order))
                     continue
                 given, _, taken = line.partition("=") if "Print" not in line else ("", "", line)
                 if stays[at] or names(given) & wanted:

@@ -1,6 +1,7 @@
 """Answers to 06.3: the convolution with the most multiplications."""
 
 import math
+from collections import Counter
 
 from course_utils import ir
 from tests.answers import right, wrong
@@ -12,6 +13,13 @@ def parts(traced):
     for node in ir.find(traced, "aten::_convolution"):
         name = node.scopeName().rpartition("__module.")[2]
         yield name, node.output().type().sizes(), weights[f"{name}.weight"]
+
+
+def largest_sum(costs):
+    total = Counter()
+    for name, cost in costs:
+        total[name] += cost
+    return total.most_common(1)[0][0]
 
 
 @wrong("a layer with many weights may give few numbers")
@@ -74,7 +82,7 @@ def pixels_times_weights():
             _, (batch, _, *places), weight = part
             return batch * math.prod(places) * weight.numel()
 
-        return max(parts(traced), key=cost)[0]
+        return largest_sum((part[0], cost(part)) for part in parts(traced))
 
     return costliest
 
@@ -86,16 +94,15 @@ def by_the_names_of_the_weights():
     def costliest(traced):
         weights = dict(traced.named_parameters())
         graph = traced.inlined_graph
-        best, most = "", -1
+        costs = []
         for node in graph.findAllNodes("aten::_convolution"):
             path, value = [], list(node.inputs())[1]
             while value.node().kind() == "prim::GetAttr":
                 path.insert(0, value.node().s("name"))
                 value = next(value.node().inputs())
             cost = math.prod(node.output().type().sizes()) * weights[".".join(path)][0].numel()
-            if cost > most:
-                best, most = ".".join(path[:-1]), cost
-        return best
+            costs.append((".".join(path[:-1]), cost))
+        return largest_sum(costs)
 
     return costliest
 
@@ -105,7 +112,40 @@ def by_submodules():
     def costliest(traced):
         costs = []
         for name, sizes, _ in parts(traced):
-            costs.append((math.prod(sizes) * traced.get_submodule(name).weight[0].numel(), name))
-        return sorted(costs)[-1][1]
+            costs.append((name, math.prod(sizes) * traced.get_submodule(name).weight[0].numel()))
+        return largest_sum(costs)
+
+    return costliest
+
+
+@wrong("a layer that is called again computes again")
+def each_layer_once():
+    def costliest(traced):
+        return max(parts(traced), key=lambda part: math.prod(part[1]) * part[2][0].numel())[0]
+
+    return costliest
+
+
+@wrong("with a stride the output is smaller than the input")
+def places_of_the_input():
+    def costliest(traced):
+        costs = []
+        for node, (name, _, weight) in zip(ir.find(traced, "aten::_convolution"), parts(traced), strict=True):
+            size = next(node.inputs()).type().sizes() or node.output().type().sizes()
+            costs.append((name, size[0] * math.prod(size[2:]) * weight.numel()))
+        return largest_sum(costs)
+
+    return costliest
+
+
+@wrong("is not the name of a convolution")
+def linear_layers_too():
+    def costliest(traced):
+        costs = [(name, math.prod(sizes) * weight[0].numel()) for name, sizes, weight in parts(traced)]
+        weights = dict(traced.named_parameters())
+        for node in ir.find(traced, "aten::linear"):
+            name = node.scopeName().rpartition("__module.")[2]
+            costs.append((name, weights[f"{name}.weight"].numel()))
+        return largest_sum(costs)
 
     return costliest

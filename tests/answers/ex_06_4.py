@@ -48,7 +48,7 @@ def the_other_way_round():
     return lambda model, first, second: differing(constants(model, second), constants(model, first))
 
 
-@wrong("no list of pairs")
+@wrong("not a list of pairs")
 def how_many():
     return lambda model, first, second: len(differing(constants(model, first), constants(model, second)))
 
@@ -97,5 +97,23 @@ def walking_through_both():
                 if pair[0] != pair[1]:
                     found.append(list(pair))
         return found
+
+    return baked
+
+
+@wrong("A pair holds a tensor as it is")
+def tensors_in_the_pairs():
+    def raw(model, example):
+        nodes = ir.find(torch.jit.trace(model, example, check_trace=False), "prim::Constant")
+        return [node.output().toIValue() for node in nodes]
+
+    def same(one, other):
+        if torch.is_tensor(one):
+            return one.shape == other.shape and torch.equal(one, other)
+        return one == other
+
+    def baked(model, first, second):
+        pairs = zip(raw(model, first), raw(model, second), strict=True)
+        return [(one, other) for one, other in pairs if not same(one, other)]
 
     return baked
