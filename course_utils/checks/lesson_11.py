@@ -259,15 +259,6 @@ def _where_to_look(found: Any, wanted: float) -> str:
     )
 
 
-class _Plain(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
-
-
 class _WrongOnceExported(nn.Module):
     """Exported by the new route it is wrong for one input; traced it is right."""
 
@@ -297,26 +288,21 @@ class _Parent(nn.Module):
 
 
 class _Child(_Parent):
-    """Does not compile (super), and decides on a value: neither route keeps it."""
+    """Does not compile (super), and decides on a value: neither route keeps it. It shows at the last input only."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) if bool(x[0] > 0) else x.neg()
+        return super().forward(x) if bool(x[0] > 2.0) else x.neg()
 
 
 @check_for("11.3")
 def faithful_export(answer: Any) -> None:
     """A function (model, example, others, path) → whether it left a file that equals the model."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        plain = _Plain().eval()
     zoo: list[tuple[str, nn.Module, bool]] = [
         ("a scripted module with branches", torch.jit.script(_Steps().eval()), True),
         ("a branch of a subclass, not scripted", _Child().eval(), False),
-        ("a small network", plain, True),
+        ("a model that the old route gets wrong", _WrongOnceTraced().eval(), True),
         ("a branch by torch.cond", _Cond().eval(), True),
         ("a model that the new route gets wrong at the example", _WrongOnceExported(UP).eval(), True),
-        ("a model that the new route gets wrong at the last input", _WrongOnceExported(SIDES[2]).eval(), True),
-        ("a model that the old route gets wrong", _WrongOnceTraced().eval(), True),
     ]
     unseen = [torch.tensor([-3.0, 2.0, 2.0]), torch.tensor([0.1, 0.2, 0.3]), torch.tensor([9.0, 9.0, 9.0])]
     with tempfile.TemporaryDirectory() as name:
@@ -401,6 +387,6 @@ def _short(inputs: list[Tensor]) -> list[Tensor]:
 _LOOK: dict[str, str] = {
     "with": "whether you compare answers, on every input and in their order; operators are a clue and no proof",
     "without": "whether you compare answers; a decision can be written without an `If`",
-    "that": "how you compare: shape, then values within a tolerance that grows with them; what a refusal counts as; and "
-    "that the first wrong input is asked for",
+    "that": "how you compare: shape, then values within a tolerance that grows with them; what a refusal counts as; "
+    "and that the first wrong input is asked for",
 }
