@@ -18,7 +18,7 @@ UP = torch.tensor([1.0, 2.0, 3.0])
 
 class Gate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        if bool(x.sum() > 0):
+        if bool(x.sum() > 0):  # noqa: SIM108
             y = x * 2
         else:
             y = x - 1
@@ -135,7 +135,7 @@ def the_old_route_keeps_a_script():
 
 @claim(f"{HERE}#c11df869f", "A multiplication by 2 is all that is left")
 @claim(f"{HERE}#c11df869f", "The one sign was a `TracerWarning` among the others")
-@claim(f"{HERE}#ca1d55328", "what is not scripted is traced: branches and loops are baked, a loop over a size without a warning")
+@claim(f"{HERE}#ca1d55328", "branches and loops are baked, a loop over a size without a warning")
 def the_old_route_bakes_what_is_not_scripted():
     file, counts, warned = old(Gate(), UP)
     assert "If" not in counts and "TracerWarning" in warned and torch.equal(file(-UP), -UP * 2)
