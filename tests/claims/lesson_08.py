@@ -20,7 +20,11 @@ def close(a, b, **options) -> bool:
 
 @claim(f"{HERE}#c080a4302", "`allclose` broadcasts, so it passes tensors of other shapes")
 def allclose_broadcasts():
-    for a, b in ((torch.ones(3), torch.ones(1, 3)), (torch.zeros(2, 1), torch.zeros(5)), (torch.ones(()), torch.ones(4))):
+    for a, b in (
+        (torch.ones(3), torch.ones(1, 3)),
+        (torch.zeros(2, 1), torch.zeros(5)),
+        (torch.ones(()), torch.ones(4)),
+    ):
         assert torch.allclose(a, b) and not close(a, b)
 
 
