@@ -68,6 +68,39 @@ def test_the_gate_tells_good_archives_from_bad_ones(tmp_path):
     assert sum(" PASSED" in line for line in said) >= 18
 
 
+class Batches(torch.nn.Module):
+    """Scores with an infinite one, a thousand times larger for a batch of three; `wrong` scales those of the others."""
+
+    def __init__(self, wrong: float = 1.0) -> None:
+        super().__init__()
+        self.wrong = wrong
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        scores = images.flatten(1)[:, :4] + 1.0
+        if images.shape[0] == 3:
+            return scores * 1000.0
+        scores = scores * self.wrong
+        return torch.cat([scores, torch.full((images.shape[0], 1), float("inf"))], 1)
+
+
+@pytest.mark.parametrize(("factor", "passes"), [(1.0, True), (100.0, False), (1.001, False)])
+def test_an_infinite_output_or_a_larger_batch_does_not_widen_the_tolerance(tmp_path, monkeypatch, factor, passes):
+    (tmp_path / "network.py").write_text("build = None\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    space = {"__name__": "gate", "__file__": str(tmp_path / "test_archive.py")}
+    monkeypatch.delitem(sys.modules, "network", raising=False)
+    exec(compile(GATE.read_text(encoding="utf-8"), "test_archive.py", "exec"), space)
+    monkeypatch.delitem(sys.modules, "network", raising=False)
+    pair = Batches().eval(), torch.jit.script(Batches(factor).eval())
+    for name in ("one", "strided"):
+        if passes:
+            space["test_same_result_in_three_calls"](pair, name)
+        else:
+            with pytest.raises(AssertionError, match="not close"):
+                space["test_same_result_in_three_calls"](pair, name)
+    space["test_same_result_in_three_calls"](pair, "three")
+
+
 def test_the_gate_needs_torch_and_pytest_only():
     imports = [line.split()[1] for line in GATE.read_text("utf-8").splitlines() if line.startswith(("import", "from"))]
     assert imports == ["pathlib", "pytest", "torch", "network"]

@@ -52,6 +52,27 @@ class _Double(nn.Module):
         return x * 2
 
 
+class _OnePercent(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2.02
+
+
+class _Raises(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if bool(x.sum() < 0):
+            raise ValueError("negative")
+        return x * 2
+
+
+class _Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.full((1,), 2.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale
+
+
 class _Row(nn.Module):
     """The same numbers with a dimension more."""
 
@@ -145,6 +166,10 @@ def _differing() -> Iterator[tuple[str, nn.Module, nn.Module, list[Tensor]]]:
     yield "NaN becomes 0", _Double(), _Cleaned(), [x, holes]
     yield "the input is changed in place", _Spares(), _Edits(), [x]
     yield "a buffer is left with another value", _Count(1.0), _Count(2.0), [x]
+    train = nn.Dropout(0.5).train()
+    yield "the trace keeps dropout in eval mode", train, _trace(train, x), [x]
+    yield "the result is off by one per cent", _Double(), _OnePercent(), [x]
+    yield "the converted one raises for the second input", _Double(), torch.jit.script(_Raises()), [x, -x]
     yield "the second call gives another result", _Second(True), torch.jit.script(_Second(False)), [x]
 
 
@@ -160,12 +185,13 @@ def _agreeing() -> Iterator[tuple[str, nn.Module, nn.Module, list[Tensor]]]:
     yield "a buffer that both share", running, torch.jit.script(running), [x, x]
     yield "batch normalisation, scripted", normal, torch.jit.script(normal), [x, x * 3]
     yield "an input that both change", _Edits(), torch.jit.script(_Edits()), [x, x]
+    yield "a buffer that the converted one no longer has", _Scaled(), torch.jit.script(_Double()), [x]
     yield "a tuple of floats and integers, and an empty batch", _Two(), torch.jit.script(_Two()), [x, x[:0]]
 
 
 @check_for("08.1")
 def a_check_of_your_own(answer: Any) -> None:
-    """A function (model, converted, inputs) → bool that tells eight differing pairs from eight equal ones."""
+    """A function (model, converted, inputs) → bool that distinguishes pairs that differ from pairs that agree."""
     torch.manual_seed(0)
     for build, expected in ((_differing, False), (_agreeing, True)):
         for name, model, converted, inputs in build():
@@ -198,6 +224,10 @@ _LOOK_AT = {
     "the result has a dimension more": "what your comparison does with shapes: `allclose` broadcasts",
     "the result is float64": "what your comparison does with dtypes",
     "dropout does nothing in train mode": "the modes in which you run the two",
+    "the trace keeps dropout in eval mode": "the modes in which you run the two: train and eval",
+    "the result is off by one per cent": "your tolerance: a rounding is far smaller than this",
+    "the converted one raises for the second input": "what your function returns when one side raises",
+    "a buffer that the converted one no longer has": "the task: only buffers that both have are compared",
     "NaN becomes 0": "an input with NaN is among `inputs`: what does your comparison say about NaN and 0",
     "the input is changed in place": "the input after the call, beside the input before it",
     "a buffer is left with another value": "`named_buffers` of both, after the calls",
@@ -245,6 +275,8 @@ def _honest(model: nn.Sequential, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         folded[i] = torch.nn.utils.fuse_conv_bn_eval(folded[i], folded[i + 1])
         folded[i + 1] = nn.Identity()
     yield "folded normalisation", folded(x)
+    out = model(x)
+    yield "a deeper model, 4 eps of the greatest output", out + 4 * torch.finfo(out.dtype).eps * out.abs().max()
 
 
 def _planted(model: nn.Sequential, x: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -348,8 +380,16 @@ def _searches() -> Iterator[tuple[str, Callable[[Tensor], bool], Tensor]]:
     # An element in front can go only after one behind it has gone.
     yield "the last element above the first", _last_above_first, torch.tensor([5.0, 4.0, 3.0, 9.0, 6.0])
     yield "a 9, and in front a 5 as long as there is a 3", _nine, torch.tensor([5.0, 3.0, 9.0])
+    # A zero makes room for a drop, and a drop makes room for a zero.
+    three = torch.tensor([6.0, 5.0, 9.0])
+    yield "a drop that a zero allows", _one_of([6.0, 5.0, 9.0], [6.0, 0.0, 9.0], [0.0, 9.0]), three
+    yield "a zero that a drop allows", _one_of([6.0, 5.0, 9.0], [5.0, 9.0], [0.0, 9.0]), three
     yield "any input", lambda x: True, x
     yield "this very input", lambda y: torch.equal(y, x[:3]), x[:3]
+
+
+def _one_of(*accepted: list[float]) -> Callable[[Tensor], bool]:
+    return lambda x: x.tolist() in list(accepted)
 
 
 def _nine(x: Tensor) -> bool:
@@ -480,11 +520,17 @@ def _archives(net: nn.Module) -> Iterator[tuple[str, bool, Any]]:
     other = copy.deepcopy(net)
     with torch.no_grad():
         other.scores.weight[3] += 0.002
+    eps = copy.deepcopy(net)
+    for layer in eps.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = 1e-3
     yield "scripted", True, torch.jit.script(net)
     yield "traced", True, _trace(net, images)
     yield "frozen", True, torch.jit.freeze(torch.jit.script(net))
     yield "traced in train mode", False, _trace(copy.deepcopy(net).train(), images)
     yield "made from weights that were a little different", False, torch.jit.script(other)
+    yield "made with another eps of its normalisations", False, torch.jit.script(eps)
+    yield "scripted and saved in train mode", False, torch.jit.script(copy.deepcopy(net).train())
     yield "wrong for more than one image", False, torch.jit.script(_Big(net))
     yield "returning float64", False, torch.jit.script(_Float64(net))
     yield "wrong from the second call on", False, torch.jit.script(_Wears(net))
@@ -537,6 +583,8 @@ def a_gate(answer: Any) -> None:
 _GATE = {
     "traced in train mode": "whether the results are compared with those of `build()`",
     "made from weights that were a little different": "the comparison, and how large your tolerance is",
+    "made with another eps of its normalisations": "your tolerance, against the size of the outputs",
+    "scripted and saved in train mode": "whether you call `.eval()` on the archive: its users get it as it was saved",
     "wrong for more than one image": "the batch sizes that you try",
     "returning float64": "what your comparison says about dtypes",
     "wrong from the second call on": "how often you call the archive",

@@ -67,8 +67,8 @@ def works_on_a_copy():
     return freeze_keeping
 
 
-@right
-def gives_the_mode_back():
+@wrong("changed the mode of the model")
+def gives_one_mode_to_all():
     def freeze_keeping(model, names):
         training = model.training
         frozen = torch.jit.freeze(torch.jit.script(model.eval()), names)

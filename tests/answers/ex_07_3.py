@@ -36,7 +36,8 @@ def the_setting_by_heart():
 @wrong("stops while calls are still profiled")
 def one_call():
     def calls_until_optimised(scripted, x):
-        scripted(x)
+        with torch.no_grad():
+            scripted(x)
         return 1
 
     return calls_until_optimised
@@ -115,3 +116,24 @@ def walks_through_the_blocks():
         return calls_until_optimised(scripted, x, calls + 1) if has_profile(graph) else calls
 
     return calls_until_optimised
+
+
+def counting(grad_mode, made):
+    def calls_until_optimised(scripted, x):
+        with torch.set_grad_enabled(grad_mode):
+            for calls in range(1, 100):
+                scripted(made(x))
+                if not profiled():
+                    return calls
+
+    return calls_until_optimised
+
+
+@wrong("calls the model with gradients on")
+def gradients_on():
+    return counting(True, lambda x: x)
+
+
+@wrong("calls the model with another input")
+def ones_of_the_same_shape():
+    return counting(False, torch.ones_like)

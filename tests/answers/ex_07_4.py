@@ -127,3 +127,34 @@ def in_double_precision():
         return folded.to(conv.weight.dtype)
 
     return fold
+
+
+@wrong("does more than a convolution")
+def a_hook():
+    def fold(conv, norm):
+        folded = copy.deepcopy(conv)
+        after = copy.deepcopy(norm)
+        folded.register_forward_hook(lambda module, args, result: after(result))
+        return folded
+
+    return fold
+
+
+@wrong("does more than a convolution")
+def a_patched_forward():
+    def fold(conv, norm):
+        folded = copy.deepcopy(conv)
+        both = nn.Sequential(copy.deepcopy(conv), copy.deepcopy(norm))
+        folded.forward = both.forward
+        return folded
+
+    return fold
+
+
+@wrong("the dtype of every number on the way")
+def float64_through_float32():
+    def fold(conv, norm):
+        folded = fuse_conv_bn_eval(copy.deepcopy(conv).float(), copy.deepcopy(norm).float())
+        return folded.to(conv.weight.dtype)
+
+    return fold

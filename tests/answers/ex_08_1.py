@@ -190,3 +190,13 @@ def by_state_dicts_put_back():
         return True
 
     return equal
+
+
+@wrong("Not seen: the trace keeps dropout in eval mode")
+def train_mode_only():
+    return make(modes=(True,))
+
+
+@wrong("Not seen: the result is off by one per cent")
+def ten_per_cent():
+    return make(tolerance=0.1)

@@ -130,3 +130,63 @@ def compared_by_check_parity_first():
         return largest(model, path, example)
 
     return export_any_batch
+
+
+def judged_by(number):
+    """An answer that writes the right file and returns `number(file, model, example)`."""
+    exporter_loaded()
+
+    def export_any_batch(model, example, path):
+        written(model, example, path, dynamic_shapes=({0: "batch"},))
+        with torch.no_grad():
+            return number(OnnxModel(path), model, example)
+
+    return export_any_batch
+
+
+def gaps(file, model, example, sizes=(1, 3, 8)):
+    inputs = [torch.rand(n, *example.shape[1:]) for n in sizes]
+    return [file(x) - model(x) for x in inputs]
+
+
+@wrong("your number does not show by how much")
+def the_example_only():
+    return judged_by(lambda *given: gaps(*given, sizes=(2,))[0].abs().max().item())
+
+
+@wrong("your number does not show by how much")
+def the_mean():
+    return judged_by(lambda *given: max(gap.abs().mean().item() for gap in gaps(*given)))
+
+
+@wrong("your number does not show by how much")
+def no_absolute_value():
+    return judged_by(lambda *given: max(gap.max().item() for gap in gaps(*given)))
+
+
+@wrong("your number does not show by how much")
+def the_last_batch():
+    return judged_by(lambda *given: gaps(*given)[-1].abs().max().item())
+
+
+@wrong("your number does not show by how much")
+def the_smallest_batch():
+    return judged_by(lambda *given: min(gap.abs().max().item() for gap in gaps(*given)))
+
+
+@wrong("your number does not show by how much")
+def rounded():
+    return judged_by(lambda *given: round(max(gap.abs().max().item() for gap in gaps(*given)), 1))
+
+
+@right
+def by_the_old_route():
+    def export_any_batch(model, example, path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model, (example,), path, dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "batch"}}
+            )
+        return largest(model, path, example)
+
+    return export_any_batch

@@ -132,3 +132,51 @@ def by_assert_close():
         return {key: max(all_differences(run)) for key, run in runtimes(archive, onnx_file).items()}
 
     return largest_differences
+
+
+def combined(of_input, of_all):
+    """An answer that takes `of_input` of each difference, and `of_all` of what it took."""
+
+    def largest_differences(model, archive, onnx_file, inputs):
+        found = {}
+        for name, runtime in (("torchscript", torch.jit.load(archive)), ("onnxruntime", OnnxModel(onnx_file))):
+            numbers = []
+            for x in inputs:
+                try:
+                    expected, actual = model(x), runtime(x)
+                    same = expected.shape == actual.shape
+                    numbers.append(of_input(actual - expected) if same else float("inf"))
+                except Exception:
+                    numbers.append(float("inf"))
+            found[name] = float(of_all(numbers))
+        return found
+
+    return largest_differences
+
+
+LOW = "too low, and most in one value of one input"
+
+
+@wrong(LOW)
+def the_mean_of_each_input():
+    return combined(lambda gap: gap.abs().mean().item(), max)
+
+
+@wrong(LOW)
+def without_the_absolute_value():
+    return combined(lambda gap: gap.max().item(), max)
+
+
+@wrong(LOW)
+def the_sum_over_the_inputs():
+    return combined(lambda gap: gap.abs().max().item(), sum)
+
+
+@wrong(LOW)
+def two_decimals():
+    return combined(lambda gap: round(gap.abs().max().item(), 2), max)
+
+
+@wrong("gets four values and then three")
+def a_refusal_that_is_forgotten():
+    return combined(lambda gap: gap.abs().max().item(), lambda n: n[-1] if len(n) == 2 else max(n))

@@ -88,3 +88,28 @@ def by_a_session():
         return None
 
     return first_wrong
+
+
+def by(differs):
+    def first_wrong(model, path, inputs):
+        file = OnnxModel(path)
+        for n, x in enumerate(inputs):
+            try:
+                actual, expected = file(x), model(x)
+            except ValueError:
+                return n
+            if actual.shape != expected.shape or differs(actual, expected):
+                return n
+        return None
+
+    return first_wrong
+
+
+@wrong("a rounding of large numbers")
+def an_absolute_tolerance_only():
+    return by(lambda actual, expected: (actual - expected).abs().max() > 1e-4)
+
+
+@wrong("wrong twice, at first by less")
+def a_tolerance_that_is_too_wide():
+    return by(lambda actual, expected: not torch.allclose(actual, expected, rtol=0.3))
