@@ -77,7 +77,13 @@ def _said(program: Path, *arguments: str | Path, cases: int) -> list[list[str]]:
             look_at="an index past the end of a vector, or a call of a tensor that holds nothing",
         )
     parts = re.split(r"^case \d+\n", done.out, flags=re.MULTILINE)[1:]
-    assert len(parts) == cases
+    if len(parts) != cases or not done.out.endswith("all cases\n"):
+        raise NotYet(
+            "Your function ended the program.",
+            seen={"calls that it was to answer": cases, "answered before the end": max(len(parts) - 1, 0)},
+            look_at="how a function gives up: by `throw`, which its caller can catch; `exit` ends the caller too",
+        )
+    parts[-1] = parts[-1].removesuffix("all cases\n")
     return [part.splitlines() for part in parts]
 
 
@@ -87,7 +93,7 @@ def in_batches(answer: Any) -> None:
     program = _program(answer, "batch")
     if program is None:
         return
-    sizes = ((6, 3), (7, 3), (2, 5), (5, 1), (0, 4), (3, 0))
+    sizes = ((6, 3), (7, 3), (5, 4), (2, 5), (4, 4), (5, 1), (0, 4), (3, 0), (3, -2), (0, 0))
     with tempfile.TemporaryDirectory() as name, torch.no_grad():
         folder = Path(name)
         net = _net()
@@ -97,19 +103,33 @@ def in_batches(answer: Any) -> None:
             images = noise(count, 1, 8, 8, seed=count)
             words += [_pack(folder / f"r{count}.pt", images, expected=net(images)), str(size)]
         told = _said(program, *words, cases=len(sizes))
-    for (count, size), lines in zip(sizes[:-1], told[:-1], strict=True):
-        _judge_batches(lines, count, size)
-    if not any(line.startswith("threw") for line in told[-1]):
-        raise NotYet(
-            "A batch size of 0 was accepted.",
-            seen={"expected": "a std::invalid_argument", "yours": " · ".join(told[-1][:3])},
-            look_at="the first line of your function: which sizes make no sense?",
-        )
+    for (count, size), lines in zip(sizes, told, strict=True):
+        if size > 0:
+            _judge_batches(lines, count, size)
+            continue
+        threw = next((line.removeprefix("threw ") for line in lines if line.startswith("threw")), "")
+        seen = {"images": count, "expected": "a std::invalid_argument", "yours": threw or " · ".join(lines[:3])}
+        if not threw:
+            raise NotYet(
+                f"A batch size of {size} was accepted.",
+                seen=seen,
+                look_at="the first line of your function: which sizes make no sense?",
+            )
+        if not threw.startswith("std::invalid_argument"):
+            raise NotYet(
+                f"For a batch size of {size} your function threw something else than a std::invalid_argument.",
+                seen=seen,
+                look_at="the type after `throw`; and whether the size is looked at before it is used",
+            )
 
 
 def _judge_batches(lines: list[str], count: int, size: int) -> None:
     called = [int(m[1]) for line in lines if (m := re.match(r"called with \[(\d+)", line))]
-    seen = {"images": f"{count}, in batches of {size}", "your calls": ", ".join(map(str, called)) or "none"}
+    parts = [size] * (count // size) + ([count % size] if count % size else [])
+    seen = {
+        "images": f"{count}, in batches of {size}",
+        "images in each of your calls": ", ".join(map(str, called)) or "no call",
+    }
     if threw := next((line for line in lines if line.startswith("threw")), ""):
         raise NotYet(
             f"With {count} images and a batch size of {size} your function threw.",
@@ -131,27 +151,30 @@ def _judge_batches(lines: list[str], count: int, size: int) -> None:
     if not compared.startswith(("within", "equal")):
         raise NotYet(
             f"The scores of {count} images in batches of {size} are not those of one call.",
-            seen={**seen, "your scores": gave, "compared with one call": compared},
+            seen={**seen, "your scores": f"shape {gave}", "compared with one call": compared},
             look_at="whether every image is in exactly one part, and the parts are joined in their order",
         )
-    if count > size and len(called) > -(-count // size):
+    if count and called != parts:
         raise NotYet(
-            f"{count} images in batches of {size} took {len(called)} calls.",
-            seen=seen,
-            look_at="full batches first; only the last one is smaller",
+            f"{count} images in batches of {size} are not cut as the task says.",
+            seen={**seen, "expected": ", ".join(map(str, parts))},
+            look_at="full batches first; only the last one may be smaller",
         )
 
 
 # What the file holds, the number of classes, what must come of it (None: a throw), and where to look.
 _LABELS: tuple[tuple[str, str | None, int, list[str] | None, str], ...] = (
-    ("three lines", "cat\ndog\nowl", 3, ["cat", "dog", "owl"], "one label a line"),
+    ("three lines", "cat\ndog\nowl", 3, ["cat", "dog", "owl"], "one label a line, of the entry `labels.txt`"),
     ("a line break at the end", "cat\ndog\n", 2, ["cat", "dog"], "what comes after the last line break"),
     ("Windows line ends", "cat\r\ndog\r\n", 2, ["cat", "dog"], "the character before each line break"),
+    ("Windows line ends and none after the last label", "cat\r\nowl", 2, ["cat", "owl"],
+     "the last line: what you take off it may not be there"),
     ("a label of two words", "night owl\ncat", 2, ["night owl", "cat"], "what separates labels; `>>` stops earlier"),
+    ("a single label", "cat\n", 1, ["cat"], "what you do with the first line"),
     ("two labels for three classes", "cat\ndog", 3, None, "how many labels there are, and how many there should be"),
     ("three labels for two classes", "cat\ndog\nowl", 2, None, "labels that are left over"),
     ("no labels.txt in the archive", None, 2, None, "what the map holds for a key that the archive does not have"),
-)
+)  # fmt: skip
 
 
 @check_for("09.2")
@@ -165,20 +188,40 @@ def read_labels(answer: Any) -> None:
         words: list[str | Path] = ["labels"]
         for at, (_, text, classes, _, _) in enumerate(_LABELS):
             path = Path(name) / f"model{at}.pt"
-            torch.jit.save(model, path, _extra_files={} if text is None else {"labels.txt": text})
+            lines_of_others = "\n".join(f"other {i}" for i in range(classes))
+            others = dict.fromkeys(("about.txt", "labels", "notes.txt"), lines_of_others)
+            torch.jit.save(model, path, _extra_files=others if text is None else {**others, "labels.txt": text})
             words += [path, str(classes)]
         told = _said(program, *words, cases=len(_LABELS))
-    for (case, text, _, expected, look_at), lines in zip(_LABELS, told, strict=True):
-        seen = {"file": repr(text), "yours": "; ".join(lines) or "no label"}
+    for (case, text, classes, expected, look_at), lines in zip(_LABELS, told, strict=True):
+        threw = next((line.removeprefix("threw ") for line in lines if line.startswith("threw ")), "")
+        labels = [line[len("label [") : -1] for line in lines if line.startswith("label [")]
+        seen = {"file": "none" if text is None else repr(text), "classes": classes}
+        seen["yours"] = f"threw {threw}" if threw else repr(labels)
         if expected is not None:
-            if [line[len("label [") : -1] for line in lines if line.startswith("label [")] != expected:
+            if threw or labels != expected:
                 raise NotYet(
                     f"The labels are wrong for a file with {case}.",
-                    seen={**seen, "expected": expected},
-                    look_at=look_at,
+                    seen={**seen, "expected": repr(expected)},
+                    look_at="the key of the entry: the map may hold other files" if "other 0" in labels else look_at,
                 )
-        elif not any(line.startswith("threw std::exception") for line in lines):
+            continue
+        if not threw:
             raise NotYet(f"Your function did not throw for {case}.", seen=seen, look_at=look_at)
+        kind, _, sentence = threw.partition(": ")
+        if kind != "std::runtime_error":
+            raise NotYet(
+                f"For {case} your function threw something else than a std::runtime_error.",
+                seen=seen,
+                look_at="the type after `throw`, or a function that throws before you do",
+            )
+        wanted = ["labels.txt"] if text is None else [str(text.count("\n") + 1), str(classes)]
+        if not all(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", sentence) for word in wanted):
+            raise NotYet(
+                f"The sentence that your function throws for {case} does not say so.",
+                seen={**seen, "it should contain": " and ".join(wanted)},
+                look_at="the task: both numbers, or the name of the file that is not there",
+            )
 
 
 class _Pure(nn.Module):
@@ -199,31 +242,45 @@ class _Remembers(nn.Module):
         return self.last + busy[0, 0] * 0
 
 
-class _Meeting:
-    """A callable that sees how many threads are in it at once, and raises or answers wrongly when told to."""
+class _Meeting(nn.Module):
+    """Three times its input, in Python, so that it can see how many threads are in it at once.
 
-    def __init__(self, threads: int, fault: str = "", when: int = 0) -> None:
-        self.lock = threading.Lock()
-        self.inside = self.most = self.calls = 0
-        self.enough = threading.Event()
-        self.threads, self.fault, self.when = threads, fault, when
+    fault: what a call does that was not alone: "wrong" or "raise"; only every `every`-th one does. "buffer": every call
+    returns one and the same tensor, written anew. wait: seconds that a call waits for others to come.
+    """
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __init__(self, threads: int, fault: str = "", every: int = 1, wait: float = 0.02) -> None:
+        super().__init__()
+        self.lock = threading.Condition()
+        self.running: set[int] = set()
+        self.shared: set[int] = set()  # the calls that were not alone
+        self.most = self.calls = self.faults = self.copies = 0
+        self.threads, self.fault, self.every, self.wait = threads, fault, every, wait
+        self.kept = torch.zeros(2)
+
+    def __deepcopy__(self, memo: Any) -> "_Meeting":
+        self.copies += 1
+        return _Meeting(self.threads)
+
+    def forward(self, x: Tensor) -> Tensor:
         with self.lock:
             self.calls += 1
             call = self.calls
-            self.inside += 1
-            self.most = max(self.most, self.inside)
-            if self.inside >= self.threads:
-                self.enough.set()
-        if call > self.when:  # the first calls may be for the expected answers
-            self.enough.wait(0.15)
-        with self.lock:
-            self.inside -= 1
-            crowded = self.enough.is_set() and call % 7 == 0
-        if crowded and self.fault == "raise":
+            self.running.add(call)
+            self.most = max(self.most, len(self.running))
+            if len(self.running) > 1:
+                self.shared |= self.running
+            self.lock.notify_all()
+            self.lock.wait_for(lambda: call in self.shared if self.fault else self.most > self.threads, self.wait)
+            if self.fault == "buffer":
+                self.kept.copy_(x * 3)
+                self.lock.wait(0.002 if call in self.shared else 0)
+            self.running.discard(call)
+            faulty = call in self.shared and call % self.every == 0 and self.fault in ("wrong", "raise")
+            self.faults += faulty
+        if faulty and self.fault == "raise":
             raise RuntimeError("two at once")
-        return x * 3 + (1 if crowded and self.fault == "wrong" else 0)
+        return self.kept if self.fault == "buffer" else x * 3 + int(faulty)
 
 
 @check_for("09.3")
@@ -232,7 +289,7 @@ def hammer(answer: Any) -> None:
     inputs = [torch.tensor([float(i), i * 0.5]) for i in range(6)]
     threads, rounds = 4, 5
 
-    meeting = _Meeting(threads, when=len(inputs))
+    meeting = _Meeting(threads, wait=0.05)
     found = answer(meeting, inputs, threads, rounds)
     if found is None:
         raise NotYet(NOTHING, look_at="the number of wrong answers, 0 for a safe module")
@@ -244,39 +301,38 @@ def hammer(answer: Any) -> None:
             seen={"yours": found, "expected": 0},
             look_at="whether each answer is compared with the answer to *its own* input, by value",
         )
+    most = {"threads asked for": threads, "most calls at once": meeting.most}
+    if meeting.copies and meeting.calls < len(inputs) * rounds:
+        raise NotYet(
+            "Your threads call copies of the module, and not the module itself.",
+            seen={"copies made": meeting.copies, "calls of the module": meeting.calls},
+            look_at="what is to be shown: that *one* module may be called from many threads",
+        )
     if meeting.most < 2:
         raise NotYet(
             "Only one call was running at any time: nothing was tried at once.",
-            seen={"threads asked for": threads, "most calls at once": meeting.most},
+            seen=most,
             look_at="whether you wait for each call before you start the next",
         )
     if meeting.most < threads:
         raise NotYet(
             f"Never were {threads} calls running at once.",
-            seen={"threads asked for": threads, "most calls at once": meeting.most},
+            seen=most,
             look_at="the size of your pool, and how many calls it is given at a time",
         )
     if meeting.most > threads:
-        raise NotYet(
-            "More threads were in the module than asked for.",
-            seen={"threads asked for": threads, "most calls at once": meeting.most},
-            look_at="the size of your pool",
-        )
+        raise NotYet("More threads were in the module than asked for.", seen=most, look_at="the size of your pool")
     if meeting.calls < len(inputs) * rounds:
         raise NotYet(
             "The module was called too few times.",
             seen={
                 "yours": meeting.calls,
-                "expected": f"every input in each of {rounds} rounds, {len(inputs) * rounds}",
+                "expected": f"every input in each of {rounds} rounds, {len(inputs) * rounds} in all",
             },
             look_at="what a round is: each input once",
         )
-    for fault, what, look_at in (
-        ("wrong", "Some answers were wrong, and your function says that all were right.", "what you compare with what"),
-        ("raise", "Some calls raised in their thread, and your function did not count them.", "an error in a thread "
-         "reaches nobody unless you ask for it; here it counts as a wrong answer"),
-    ):  # fmt: skip
-        faulty = _Meeting(threads, fault, when=len(inputs))
+    for fault, every in (("wrong", 1), ("wrong", 3), ("raise", 1), ("raise", 3)):
+        faulty = _Meeting(threads, fault, every)
         try:
             found = answer(faulty, inputs, threads, rounds)
         except RuntimeError as error:
@@ -287,13 +343,20 @@ def hammer(answer: Any) -> None:
                 seen={"it said": error},
                 look_at="what an answer that raised counts as: one wrong answer, and the others are still of interest",
             ) from None
-        if not found:
-            raise NotYet(what, seen={"yours": found, "expected": "more than 0"}, look_at=look_at)
+        if found != faulty.faults:
+            raise _miscounted(faulty, found, len(inputs))
+    kept = [answer(_Meeting(threads, "buffer"), inputs, threads, rounds) for _ in range(2)]
+    if not any(kept):
+        raise NotYet(
+            "A module that returns its own buffer is reported as safe.",
+            seen={"yours": 0, "expected": "more than 0"},
+            look_at="what you compare with: every call returns the same tensor, and the next call writes to it",
+        )
     with torch.no_grad():
         if answer(torch.jit.script(_Pure()), inputs, threads, rounds) != 0:
             raise NotYet(
                 "A scripted module without state is reported as wrong.",
-                look_at="how you compare: to the last bit is right here",
+                look_at="how you compare: bitwise is right here",
             )
         many = [torch.tensor([float(i)]) for i in range(20)]
         if not any(answer(torch.jit.script(_Remembers()), many, 8, 5) for _ in range(3)):
@@ -301,6 +364,35 @@ def hammer(answer: Any) -> None:
                 "A scripted module that keeps its input in a buffer is reported as safe.",
                 look_at="what the answers are compared with: computed one by one, before any thread starts",
             )
+
+
+def _miscounted(faulty: _Meeting, found: Any, inputs: int) -> NotYet:
+    """What is wrong with a count that is not the number of faults."""
+    seen = {"wrong answers there were": faulty.faults, "yours": repr(found)}
+    ends = (range(1, inputs + 1), range(faulty.calls - inputs + 1, faulty.calls + 1))
+    if not faulty.copies and all(faulty.shared.intersection(calls) for calls in ends):
+        return NotYet(
+            "The answers that you take for right were computed while other calls were running.",
+            seen=seen,
+            look_at="`called alone`: compute them one by one, before any thread starts",
+        )
+    if faulty.fault == "raise":
+        return NotYet(
+            "Some calls raised in their thread, and your function did not count them all.",
+            seen=seen,
+            look_at="an error in a thread reaches nobody unless you ask for it; here each counts as one wrong answer",
+        )
+    if not found:
+        return NotYet(
+            "Some answers were wrong, and your function says that all were right.",
+            seen=seen,
+            look_at="what you compare with what",
+        )
+    return NotYet(
+        "Your number is not the number of wrong answers.",
+        seen=seen,
+        look_at="what is counted: each wrong answer once, not rounds, inputs or threads with a wrong one",
+    )
 
 
 @check_for("09.4")
@@ -315,6 +407,7 @@ def explained(answer: Any) -> None:
         def forward(self, images: Tensor) -> Tensor:
             if images.dim() != 4:
                 raise ValueError("images need four dimensions")
+            assert images.shape[1] == 1, "images have one channel"
             return self.net(images)
 
     module = torch.jit.script(Strict().eval())
@@ -332,6 +425,8 @@ def explained(answer: Any) -> None:
             ("an archive without `args`", folder / "model.pt", "args", "what is missing"),
             ("images of three dimensions", _pack(folder / "a.pt", torch.ones(1, 8, 8)), "images need four dimensions",
              "the model's own sentence: it is not in the first line"),
+            ("images of three channels", _pack(folder / "d.pt", torch.ones(1, 3, 8, 8)), "images have one channel",
+             "the sentence of the `assert`: it is not in the first line"),
             ("images of another size", _pack(folder / "b.pt", torch.ones(1, 1, 6, 6)), "shapes cannot be multiplied",
              "the operator's sentence: it is not in the first line"),
             ("an argument too many", _pack(folder / "c.pt", torch.ones(1, 1, 8, 8), 3), "at most 2 argument",
@@ -343,8 +438,14 @@ def explained(answer: Any) -> None:
             seen = {"request": case, "your error": repr(error)[:300]}
             if not isinstance(error, str) or not error.strip():
                 raise NotYet(f"For {case} there is no sentence under `error`.", seen=seen, look_at="the key `error`")
-            if len(error.strip().splitlines()) > 1:
+            if len(error.splitlines()) > 1:
                 raise NotYet(f"For {case} your error is more than one line.", seen=seen, look_at=wanted)
+            if "Traceback" in error or "<--- HERE" in error or "\\n" in error:
+                raise NotYet(
+                    f"For {case} your error is one line, with the whole text of the error in it.",
+                    seen={"request": case, "your error": f"{len(error)} characters, from {error[:60]!r} on"},
+                    look_at=f"{wanted}; a client has no use for a traceback of your source",
+                )
             if part not in error:
                 raise NotYet(f"For {case} your error does not say what went wrong.", seen=seen, look_at=wanted)
 

@@ -19,6 +19,13 @@ def _first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def _cause(error: Exception) -> str:
+    """What went wrong in compiled code: behind the tracebacks, and before the Python frames that may follow."""
+    text = str(error).split("\nAt:\n", 1)[0].rsplit("<--- HERE", 1)[-1]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else type(error).__name__
+
+
 # --- 10.1 ------------------------------------------------------------------------------------------------------------
 
 
@@ -149,8 +156,21 @@ def watched_level(answer: Any) -> None:
     inputs = [torch.tensor([0.5, -4.0]), torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([-1.25])]
     expected = [f"{x.min().item():.1f} to {x.max().item():.1f}" for x in inputs]
     eager = answer()
-    for x in inputs:
+    if getattr(eager, "log", None):
+        raise NotYet(
+            "The log of a new instance is not empty.",
+            seen={"the log": eager.log},
+            look_at="where the list is made: each instance needs one of its own",
+        )
+    for given in inputs:
+        x = given.clone()
         result = eager(x)
+        if not torch.equal(x, given):
+            raise NotYet(
+                "Your module changes the tensor that it is called with.",
+                seen={"input": given.tolist(), "afterwards": x.tolist()},
+                look_at="a method with an underscore at its end, or an assignment into `x`: they write to the input",
+            )
         if not isinstance(result, Tensor) or not torch.equal(result, x / x.abs().max()):
             raise NotYet(
                 "In eager it gives another result than `Level`.",
@@ -166,6 +186,12 @@ def watched_level(answer: Any) -> None:
             look_at="call an instance three times and print its `log`: one text for each call",
         )
     module = answer()
+    if getattr(module, "log", None):
+        raise NotYet(
+            "A second instance starts with the log of the first.",
+            seen={"its log": module.log},
+            look_at="where the list is made: on the class it is shared by all instances",
+        )
     try:
         compiled = torch.jit.script(module)
     except Exception as error:
@@ -181,7 +207,7 @@ def watched_level(answer: Any) -> None:
     except Exception as error:
         raise NotYet(
             "It compiles, and the compiled module raises when it is called.",
-            seen={"the error": str(error).strip().splitlines()[-1][:200]},
+            seen={"the error": _cause(error)},
             look_at="what is marked `unused` may stand in the model and may not be reached by compiled code; "
             "what is marked `ignore` gets the compiled module as its `self`",
         ) from None
@@ -199,9 +225,15 @@ def watched_level(answer: Any) -> None:
         expect_parity(
             lambda x: x / x.abs().max(),
             candidate,
-            inputs,
+            [x.clone() for x in inputs],
             f"The {word} module gives another result than `Level`.",
             look_at="whether the calculation stands in the branch that is left out when compiled",
+        )
+    if "print(" in compiled.code:
+        raise NotYet(
+            "The compiled module prints.",
+            seen={"in its code": next(x.strip() for x in compiled.code.splitlines() if "print(" in x)[:100]},
+            look_at="the task: it logs nothing, so nothing of the log may be left in compiled code",
         )
     if getattr(module, "log", None):
         raise NotYet(
@@ -331,8 +363,18 @@ def origin_of_an_error(answer: Any) -> None:
 # --- 10.4 ------------------------------------------------------------------------------------------------------------
 
 
+class _Refusal(Exception):
+    """An exception that is not one of Python's own."""
+
+
+def _refused_in_a_fork(x: Tensor) -> Tensor:
+    if x.dim() == 1:
+        raise ValueError("ten of them")
+    return x
+
+
 class _Server(nn.Module):
-    """Raises, asserts, fails in an operator and in a list, or works."""
+    """Raises, asserts, fails in an operator, in a list and in a fork, or works."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 0:
@@ -341,6 +383,12 @@ class _Server(nn.Module):
         names = ["one", "two"]
         if x.shape[0] == 7:
             return x * len(names[x.shape[0]])
+        if x.shape[0] == 8:
+            raise _Refusal("eight of them")
+        if x.shape[0] == 9:
+            assert x.dim() > 1
+        if x.shape[0] == 10:
+            x = torch.jit.wait(torch.jit.fork(_refused_in_a_fork, x))
         return x.reshape(-1, 2)
 
 
@@ -357,6 +405,9 @@ def refusal_or_failure(answer: Any) -> None:
         ("four dimensions", torch.ones(1, 1, 1, 2), "refused", "RuntimeError: AssertionError: too many dimensions"),
         ("three numbers", torch.ones(3), "failed", "RuntimeError: shape '[-1, 2]' is invalid for input of size 3"),
         ("seven numbers", torch.ones(7), "failed", "RuntimeError: list index out of range"),
+        ("eight numbers", torch.ones(8), "refused", f"{__name__}._Refusal: eight of them"),
+        ("nine numbers", torch.ones(9), "refused", "RuntimeError: AssertionError:"),
+        ("ten numbers, for which a fork raises", torch.ones(10), "failed", "ValueError: ten of them"),
     )
     for model in (compiled, torch.jit.load(archive)):
         for words, x, word, expected in cases:
@@ -379,29 +430,51 @@ def refusal_or_failure(answer: Any) -> None:
                 )
             if found[0] != word:
                 raise NotYet(
-                    f"The word for {words} is {word!r}, and you say {found[0]!r}.",
+                    f"The word for {words}{',' if ',' in words else ''} is {word!r}, and you say {found[0]!r}.",
                     seen={"input": words, "yours": repr(found)[:160]},
                     look_at="the type of the error, not its text: print `type(error)` for each of the two",
                 )
             if word == "value":
                 if not isinstance(found[1], Tensor) or not torch.equal(found[1], expected):
                     raise NotYet("The value is another one.", seen={"expected": expected, "yours": found[1]})
-            elif found[1] != expected:
+            elif found[1] != expected and str(found[1]).rstrip() != expected:
                 raise NotYet(
                     f"The word {word!r} is right, and the reason is another.",
                     seen={"input": words, "expected": expected, "yours": str(found[1])[:200]},
                     look_at="the last line of the text, and what stands in front of the class in it",
                 )
 
-    def interrupted(_: Tensor) -> Tensor:
-        raise KeyboardInterrupt
+    calls: list[int] = []
 
-    try:
-        found = answer(interrupted, torch.ones(2))
-    except KeyboardInterrupt:
-        return
-    raise NotYet(
-        "An interrupt is taken for an answer: a server with it cannot be stopped.",
-        seen={"yours": repr(found)[:100]},
-        look_at="how much your `except` catches",
-    )
+    def counted(x: Tensor) -> Tensor:
+        calls.append(1)
+        return compiled(x)
+
+    for words, x in (("that it answers", torch.arange(4.0)), ("that it refuses", torch.tensor(1.0))):
+        calls.clear()
+        answer(counted, x)
+        if len(calls) != 1:
+            raise NotYet(
+                f"The model is called {len(calls)} times for an input {words}.",
+                seen={"calls expected": 1, "yours": len(calls)},
+                look_at="how many calls of the model your function has on each way through it",
+            )
+    for kind in (KeyboardInterrupt, TypeError, KeyError):
+
+        def other(_: Tensor, kind: type[BaseException] = kind) -> Tensor:
+            raise kind("no model was involved")
+
+        try:
+            found = answer(other, torch.ones(2))
+        except kind:
+            continue
+        what = (
+            "An interrupt is taken for an answer: a server with it cannot be stopped."
+            if kind is KeyboardInterrupt
+            else f"A {kind.__name__} is taken for an answer of the model."
+        )
+        raise NotYet(
+            what,
+            seen={"the call raised": kind.__name__, "yours": repr(found)[:100]},
+            look_at="how much your `except` catches: two types come from compiled models, the rest goes through",
+        )

@@ -51,6 +51,74 @@ def nothing_to_join():
     )
 
 
+@wrong("7 images in batches of 3 are not cut as the task says")
+def parts_of_nearly_the_same_size():
+    return compiled(
+        GUARD + "  if (images.size(0) == 0) return forward(images);\n"
+        "  std::vector<at::Tensor> parts;\n"
+        "  for (const auto& part : images.tensor_split((images.size(0) + size - 1) / size)) {\n"
+        "    parts.push_back(forward(part));\n"
+        "  }\n"
+        "  return at::cat(parts);"
+    )
+
+
+@wrong("7 images in batches of 3 are not cut as the task says")
+def the_small_part_first():
+    return compiled(
+        GUARD + "  std::vector<at::Tensor> parts;\n"
+        "  const auto rest = images.size(0) % size;\n"
+        "  if (rest || images.size(0) == 0) parts.push_back(forward(images.narrow(0, 0, rest)));\n"
+        "  for (auto i = rest; i < images.size(0); i += size) parts.push_back(forward(images.narrow(0, i, size)));\n"
+        "  return at::cat(parts);"
+    )
+
+
+@wrong("5 images in batches of 4 are not cut as the task says")
+def one_by_one_at_the_end():
+    return compiled(
+        GUARD + "  std::vector<at::Tensor> parts;\n"
+        "  if (images.size(0) == 0) return forward(images);\n"
+        "  if (images.size(0) == 5 && size == 4) size = 3;\n"
+        "  for (const auto& part : images.split(size)) parts.push_back(forward(part));\n"
+        "  return at::cat(parts);"
+    )
+
+
+SPLIT = (
+    "  std::vector<at::Tensor> parts;\n"
+    "  for (const auto& part : images.split(size)) parts.push_back(forward(part));\n"
+    "  return at::cat(parts);"
+)
+
+
+@wrong("For a batch size of 0 your function threw something else than a std::invalid_argument")
+def another_type_of_exception():
+    return compiled('  if (size < 1) throw std::runtime_error("size");\n' + SPLIT)
+
+
+@wrong("For a batch size of -2 your function threw something else than a std::invalid_argument")
+def zero_alone_is_refused():
+    return compiled('  if (size == 0) throw std::invalid_argument("size");\n' + SPLIT)
+
+
+@wrong("A batch size of -2 was accepted")
+def a_negative_size_is_one():
+    return compiled(
+        '  if (size == 0) throw std::invalid_argument("size");\n  size = std::max<int64_t>(size, 1);\n' + SPLIT
+    )
+
+
+@wrong("A batch size of 0 was accepted")
+def no_image_needs_no_size():
+    return compiled("  if (images.size(0) == 0) return forward(images);\n" + GUARD + SPLIT)
+
+
+@wrong("Your function ended the program")
+def it_exits():
+    return compiled("  if (size < 1) std::exit(0);\n" + SPLIT)
+
+
 @wrong("does not compile")
 def without_a_semicolon():
     return compiled("  return forward(images)")

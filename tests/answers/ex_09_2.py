@@ -8,7 +8,7 @@ from tests.answers import right, wrong
 HEAD = "std::vector<std::string> read_labels(const ExtraFiles& extra, int64_t classes) {\n"
 COUNT = (
     "  if (static_cast<int64_t>(labels.size()) != classes) "
-    'throw std::runtime_error("labels: " + std::to_string(labels.size()));\n'
+    'throw std::runtime_error("labels.txt: " + std::to_string(labels.size()) + " for " + std::to_string(classes));\n'
 )
 
 
@@ -40,8 +40,76 @@ def cut_to_size():
     return compiled(
         LINES.format(key='"labels.txt"', read="std::getline(lines, line)")
         + "  for (auto& x : labels) if (!x.empty() && x.back() == '\\r') x.pop_back();\n"
-        + '  if (static_cast<int64_t>(labels.size()) < classes) throw std::runtime_error("too few");\n'
+        + '  if (static_cast<int64_t>(labels.size()) < classes) throw std::runtime_error("2 for 3");\n'
         + "  labels.resize(classes);\n  return labels;"
+    )
+
+
+FOUND = (
+    '  const auto found = extra.find("labels.txt");\n'
+    "  if (found == extra.end() || found->second.empty()) throw std::runtime_error({missing});\n"
+    "  std::istringstream lines(found->second);\n  std::vector<std::string> labels;\n"
+    "  for (std::string line; std::getline(lines, line);) {{\n"
+    "    if (!line.empty() && line.back() == '\\r') line.pop_back();\n"
+    "    labels.push_back(line);\n  }}\n"
+)
+MISSING = '"no labels.txt"'
+
+
+def throws(thrown):
+    return f"  if (static_cast<int64_t>(labels.size()) != classes) throw {thrown};\n  return labels;"
+
+
+@wrong("For two labels for three classes your function threw something else than a std::runtime_error")
+def another_family():
+    both = 'std::to_string(labels.size()) + " for " + std::to_string(classes)'
+    return compiled(FOUND.format(missing=MISSING) + throws(f"std::invalid_argument({both})"))
+
+
+@wrong("For two labels for three classes your function threw something else than a std::runtime_error")
+def a_text_is_thrown():
+    return compiled(FOUND.format(missing=MISSING) + throws('"2 labels for 3 classes"'))
+
+
+@wrong("The sentence that your function throws for two labels for three classes does not say so")
+def an_empty_sentence():
+    return compiled(FOUND.format(missing=MISSING) + throws('std::runtime_error("")'))
+
+
+@wrong("The sentence that your function throws for two labels for three classes does not say so")
+def one_number_only():
+    return compiled(
+        FOUND.format(missing=MISSING) + throws('std::runtime_error("labels: " + std::to_string(labels.size()))')
+    )
+
+
+@wrong("The sentence that your function throws for no labels.txt in the archive does not say so")
+def error_is_all_that_it_says():
+    return compiled(FOUND.format(missing='"error"') + COUNT + "  return labels;")
+
+
+@wrong("the map may hold other files")
+def the_first_entry_whatever_its_key():
+    return compiled(
+        "  std::vector<std::string> labels;\n"
+        "  for (const auto& [name, text] : extra) {\n"
+        '    if (name == "labels.txt" || text.empty()) continue;\n'
+        "    std::istringstream lines(text);\n"
+        "    for (std::string line; std::getline(lines, line);) labels.push_back(line);\n"
+        "    return labels;\n  }\n" + COUNT + "  return labels;"
+    )
+
+
+@wrong("a file with Windows line ends and none after the last label")
+def every_line_loses_a_character():
+    return compiled(
+        '  const auto found = extra.find("labels.txt");\n'
+        f"  if (found == extra.end() || found->second.empty()) throw std::runtime_error({MISSING});\n"
+        "  const bool windows = found->second.find('\\r') != std::string::npos;\n"
+        "  std::istringstream lines(found->second);\n  std::vector<std::string> labels;\n"
+        "  for (std::string line; std::getline(lines, line);) {\n"
+        "    if (windows && !line.empty()) line.pop_back();\n"
+        "    labels.push_back(line);\n  }\n" + COUNT + "  return labels;"
     )
 
 

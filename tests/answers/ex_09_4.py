@@ -97,12 +97,61 @@ def with_the_type_in_front():
     return reply
 
 
-@right
+@wrong("one line, with the whole text of the error in it")
 def all_lines_joined():
     def reply(module, path):
         try:
             return {"ok": True, "shape": list(module(*load(path).args).shape)}
         except Exception as error:
             return {"ok": False, "error": " ".join(str(error).split())}
+
+    return reply
+
+
+@wrong("one line, with the whole text of the error in it")
+def the_repr():
+    def reply(module, path):
+        try:
+            return {"ok": True, "shape": list(module(*load(path).args).shape)}
+        except Exception as error:
+            return {"ok": False, "error": repr(error)}
+
+    return reply
+
+
+@wrong("your error is more than one line")
+def with_a_line_break_at_the_end():
+    def reply(module, path):
+        try:
+            return {"ok": True, "shape": list(module(*load(path).args).shape)}
+        except Exception as error:
+            return {"ok": False, "error": "\n" + str(error).strip().splitlines()[-1]}
+
+    return reply
+
+
+@wrong("a server would have stopped")
+def no_assert_expected():
+    def reply(module, path):
+        try:
+            return {"ok": True, "shape": list(module(*load(path).args).shape)}
+        except Exception as error:
+            if "AssertionError" in str(error):
+                raise
+            lines = [x for x in str(error).splitlines() if x.strip()]
+            return {"ok": False, "error": lines[-1 if "interpreter" in str(error) else 0]}
+
+    return reply
+
+
+@right
+def the_text_behind_the_last_traceback():
+    def reply(module, path):
+        try:
+            return {"ok": True, "shape": [*module(*load(path).args).shape]}
+        except (torch.jit.Error, RuntimeError, OSError, ValueError, TypeError) as error:
+            text = str(error).strip().rsplit("<--- HERE", 1)[-1]
+            last = [x for x in text.splitlines() if x.strip()]
+            return {"ok": False, "error": (last[-1] if "<--- HERE" in str(error) else last[0]).strip()}
 
     return reply

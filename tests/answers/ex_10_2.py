@@ -118,6 +118,94 @@ class InCall(Base):
         return x / x.abs().max()
 
 
+class InPlace(Base):
+    @torch.jit.unused
+    def note(self, x):
+        self.log.append(f"{x.min().item():.1f} to {x.max().item():.1f}")
+
+    def forward(self, x):
+        if not torch.jit.is_scripting():
+            self.note(x)
+        return x.div_(x.abs().max())
+
+
+class OneLogForAll(nn.Module):
+    log: list[str] = []  # noqa: RUF012
+
+    @torch.jit.unused
+    def note(self, x):
+        self.log.append(f"{x.min().item():.1f} to {x.max().item():.1f}")
+
+    def forward(self, x):
+        if not torch.jit.is_scripting():
+            self.note(x)
+        return x / x.abs().max()
+
+
+class Prints(Base):
+    @torch.jit.unused
+    def note(self, x):
+        self.log.append(f"{x.min().item():.1f} to {x.max().item():.1f}")
+
+    def forward(self, x):
+        if torch.jit.is_scripting():
+            print(x.min(), x.max())
+        else:
+            self.note(x)
+        return x / x.abs().max()
+
+
+class IgnoredOwnLog(Base):
+    """The compiled module is the `self` of an ignored method, and has no list of texts without a type."""
+
+    @torch.jit.ignore
+    def note(self, x: torch.Tensor) -> None:
+        self.log.append(f"{x.min().item():.1f} to {x.max().item():.1f}")
+
+    def forward(self, x):
+        self.note(x)
+        return x / x.abs().max()
+
+
+def write_down(log, x):
+    log.append(f"{x.min().item():.1f} to {x.max().item():.1f}")
+
+
+class ByFunction(Base):
+    """A function that is called behind the guard is not read."""
+
+    def forward(self, x):
+        if not torch.jit.is_scripting():
+            write_down(self.log, x)
+        return x / x.abs().max()
+
+
+@wrong("Your module changes the tensor that it is called with")
+def divides_in_place():
+    return InPlace
+
+
+@wrong("A second instance starts with the log of the first")
+def the_log_on_the_class():
+    # a class of its own for each time that this answer is checked
+    return type("Fresh", (OneLogForAll,), {"log": []})
+
+
+@wrong("The compiled module prints")
+def prints_when_compiled():
+    return Prints
+
+
+@wrong("object has no attribute 'log'")
+def ignored_with_its_own_log():
+    return IgnoredOwnLog
+
+
+@right
+def a_function_behind_the_guard():
+    return ByFunction
+
+
 @wrong("In eager nothing is logged")
 def the_log_taken_out():
     return NoLog
