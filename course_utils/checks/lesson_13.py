@@ -156,6 +156,18 @@ class _Neither(nn.Module):
         return x + 1
 
 
+class _CountsUncompiled(_Counts):
+    """Only a trace could take it, and a trace of a model that counts has counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.change = lambda x: x * 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.change(self.layer(x)) * self.calls
+
+
 @check_for("13.2")
 def only_what_holds(answer: Any) -> None:
     """A function (model, list of inputs) → a ScriptModule that holds, or None."""
@@ -167,6 +179,7 @@ def only_what_holds(answer: Any) -> None:
         (_Branch, "a model with a branch", True, False),
         (_Counts, "a model that counts its calls in a buffer", True, False),
         (_Neither, "a model with a branch that does not compile", False, True),
+        (_CountsUncompiled, "a model that counts its calls and does not compile", False, False),
     ):
         model = _seeded(kind, 5).train(train)
         reference = copy.deepcopy(model)

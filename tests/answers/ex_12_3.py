@@ -115,3 +115,23 @@ def never_above_the_budget_alone():
         return torch.where(costs.sum() == costs.max(), costs.sum().clamp(max=10), paid)
 
     return capped
+
+
+@wrong("differs for a sum of exactly 10 at the end")
+def at_ten_too():
+    def early(costs):
+        sums = costs.cumsum(0)
+        within = sums.masked_fill(sums >= 10, 0).max()
+        above = sums.masked_fill(sums <= 10, torch.inf).min()
+        return torch.where(above.isinf(), within, above)
+
+    return early
+
+
+@wrong("differs for a sum below one")
+def at_least_one():
+    def lavish(costs):
+        before = costs.cumsum(0) - costs
+        return (costs * (before <= 10)).sum().clamp(min=1)
+
+    return lavish

@@ -165,3 +165,18 @@ def back_into_python():
         return torch.jit.script(Eager())
 
     return converted
+
+
+@wrong("Your function changes a model that counts its calls and does not compile")
+def scripts_first_and_traces_the_model_itself():
+    def converted(model, inputs):
+        for make in (lambda model, x: torch.jit.script(model), traced):
+            try:
+                made = make(model, inputs[0])
+            except Exception:
+                continue
+            if check_parity(model, made, inputs).ok:
+                return made
+        return None
+
+    return converted
