@@ -464,7 +464,7 @@ def decisions_as_operators() -> None:
     assert "DataDependent" in error_of(lambda: export(DecidingOnInput(), (torch.rand(2, 2),)))
 
 
-@claim(f"{LESSON}#c73a1248d", "A file that is no dossier is never replaced")
+@claim(f"{LESSON}#c73a1248d", "A file that isn't a dossier is never replaced")
 def files_in_the_way_of_a_dossier() -> None:
     page = Dossier("own")
     with tempfile.TemporaryDirectory() as folder:
