@@ -2,7 +2,9 @@
 
 # No `from __future__ import annotations`: the models here are scripted.
 
+import contextlib
 import copy
+import io
 import tempfile
 import time
 import warnings
@@ -13,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from course_utils import native
 from course_utils.checks import NotYet, check_for
@@ -56,6 +59,9 @@ def may_it_be_loaded(answer: Any) -> None:
         _damaged(work / "c.pt", work / "f.pt", ".debug_pkl")
         (work / "g.pt").write_bytes((work / "a.pt").read_bytes()[:4000])
         (work / "h.pt").write_text("a note", encoding="utf-8")
+        with zipfile.ZipFile(work / "i.pt", "w") as content:
+            content.writestr("notes/a.txt", "a note")
+        (work / "j.pt").write_bytes(b"")
         files = {
             "a scripted network": ("a.pt", "load"),
             "a frozen network with a text beside it": ("b.pt", "load"),
@@ -65,6 +71,8 @@ def may_it_be_loaded(answer: Any) -> None:
             "an archive that acts on load, and is damaged": ("f.pt", "refuse"),
             "the first half of a file": ("g.pt", "refuse"),
             "a text": ("h.pt", "refuse"),
+            "a zip of texts": ("i.pt", "refuse"),
+            "an empty file": ("j.pt", "refuse"),
         }
         for what, (name, wanted) in files.items():
             said = answer(work / name)
@@ -124,6 +132,19 @@ class _Branch(nn.Module):
         return self.layer(x)
 
 
+class _Counts(nn.Module):
+    """Its memory is a buffer: whoever calls it, or traces it, moves it on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.layer(x) * self.calls
+
+
 class _Neither(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -135,19 +156,35 @@ class _Neither(nn.Module):
         return x + 1
 
 
+class _CountsUncompiled(_Counts):
+    """Only a trace could take it, and a trace of a model that counts has counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.change = lambda x: x * 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.change(self.layer(x)) * self.calls
+
+
 @check_for("13.2")
 def only_what_holds(answer: Any) -> None:
     """A function (model, list of inputs) → a ScriptModule that holds, or None."""
     x = noise(2, 4, seed=3)
     inputs = [x, -x, noise(5, 4, seed=4) * 10, -x[:1]]
-    for kind, what, possible in (
-        (_Traceable, "a model without decisions that does not compile", True),
-        (_Branch, "a model with a branch", True),
-        (_Neither, "a model with a branch that does not compile", False),
+    unseen = [noise(3, 4, seed=5), -noise(7, 4, seed=6)]
+    for kind, what, possible, train in (
+        (_Traceable, "a model without decisions that does not compile", True, False),
+        (_Branch, "a model with a branch", True, False),
+        (_Counts, "a model that counts its calls in a buffer", True, False),
+        (_Neither, "a model with a branch that does not compile", False, True),
+        (_CountsUncompiled, "a model that counts its calls and does not compile", False, False),
     ):
-        model = _seeded(kind, 5)
+        model = _seeded(kind, 5).train(train)
         reference = copy.deepcopy(model)
         made = answer(model, [y.clone() for y in inputs])
+        _expect_unchanged(what, model, reference)
         if made is None and possible:
             raise NotYet(
                 f"There is a conversion that holds for {what}, and your function returns None.",
@@ -161,6 +198,14 @@ def only_what_holds(answer: Any) -> None:
                 seen={"the model": what, "you gave": f"an object of type {type(made).__name__}"},
                 look_at="`.converted` of a recommendation, or what `torch.jit.trace` and `torch.jit.script` return",
             )
+        try:
+            torch.jit.save(made, io.BytesIO())
+        except Exception as error:
+            raise NotYet(
+                f"Your conversion of {what} cannot be saved.",
+                seen={"torch.jit.save says": str(error).strip().splitlines()[0][:120]},
+                look_at="what in it is still Python: nothing of it travels in an archive",
+            ) from None
         report = check_parity(reference, made, inputs)
         if not report.ok:
             finding = report.findings[0]
@@ -169,6 +214,40 @@ def only_what_holds(answer: Any) -> None:
                 seen={"input": finding.input, "eager": finding.reference, "yours": finding.candidate},
                 look_at="whether each candidate is compared on all inputs of the list before it is returned",
             )
+        report = check_parity(reference, made, unseen)
+        if not report.ok:
+            finding = report.findings[0]
+            raise NotYet(
+                f"Your conversion of {what} is right for the inputs of the list, and differs for another one.",
+                seen={"input": finding.input, "eager": finding.reference, "yours": finding.candidate},
+                look_at="whether what you return computes, as the model does",
+            )
+
+
+def _expect_unchanged(what: str, model: nn.Module, reference: nn.Module) -> None:
+    modes = [[part.training for part in side.modules()] for side in (model, reference)]
+    if modes[0] != modes[1]:
+        raise NotYet(
+            f"Your function leaves {what} in another mode.",
+            seen={"it came in": f"{_mode(reference)} mode", "it comes out": f"{_mode(model)} mode"},
+            look_at="on which object `.eval()` is called: the model is not yours, a copy of it is",
+        )
+    before, after = reference.state_dict(), model.state_dict()
+    moved = [key for key in before if key not in after or not torch.equal(before[key], after[key])]
+    if moved:
+        raise NotYet(
+            f"Your function changes {what}: it came in with another `{moved[0]}`.",
+            seen={"it came in": before[moved[0]].flatten()[:4].tolist(), "it comes out": _first(after, moved[0])},
+            look_at="what calls the model itself: a call, and a trace too, which runs it; work on copies",
+        )
+
+
+def _mode(model: nn.Module) -> str:
+    return "training" if model.training else "eval"
+
+
+def _first(state: dict[str, Tensor], key: str) -> Any:
+    return state[key].flatten()[:4].tolist() if key in state else "nothing of this name"
 
 
 # --- 13.3 ------------------------------------------------------------------------------------------------------------
@@ -194,39 +273,58 @@ def what_is_deployed(answer: Any) -> None:
         return x.tanh()
 
     inputs = [noise(4, 3, seed=6), -noise(4, 3, seed=7), noise(1, 3, seed=8), torch.zeros(6, 3)]
-    tolerance = {"rtol": 1e-3, "atol": 1e-3}
+    absolute, relative, both = ({"rtol": r, "atol": a} for r, a in ((0.0, 1e-3), (1e-2, 0.0), (1e-3, 1e-3)))
     eager = lambda: _Form(torch.tanh, 0.008)  # noqa: E731
     near = lambda x: x.tanh() + 1e-4  # noqa: E731
     cases = {
         "a fast candidate that is wrong on one input": (
             {"eager": eager(), "folded": _Form(near, 0.002), "bold": _Form(lambda x: x.tanh().abs(), 0.0)},
+            absolute,
             "folded",
         ),
+        "the fastest stands first, within the relative tolerance": (
+            {"scaled": _Form(lambda x: x.tanh() * 1.005, 0.0), "eager": eager()},
+            relative,
+            "scaled",
+        ),
         "a candidate that warms up in its first call": (
-            {"eager": eager(), "plain": _Form(torch.tanh, 0.005), "compiled": _Form(near, 0.0, first=0.15)},
+            {"plain": _Form(torch.tanh, 0.006), "compiled": _Form(near, 0.0, first=0.15)},
+            both,
             "compiled",
         ),
         "no candidate within the tolerance": (
             {"rough": _Form(lambda x: x.tanh() + 0.01, 0.001), "rougher": _Form(lambda x: x, 0.0)},
+            both,
             None,
         ),
         "a candidate that raises for a batch of one": (
-            {"eager": eager(), "fixed": _Form(lambda x: x.tanh().reshape(4, 3), 0.0)},
+            {"fixed": _Form(lambda x: x.tanh().reshape(4, 3), 0.0), "eager": eager()},
+            both,
             "eager",
         ),
     }
-    for what, (candidates, wanted) in cases.items():
-        said = answer(reference, dict(candidates), [x.clone() for x in inputs], dict(tolerance))
+    for what, (candidates, tolerance, wanted) in cases.items():
+        try:
+            said = answer(reference, dict(candidates), [x.clone() for x in inputs], dict(tolerance))
+        except Exception as error:
+            if wanted != "eager" or "shape '[4, 3]'" not in str(error):
+                raise
+            raise NotYet(
+                "One candidate raises on one input, and your function ends there.",
+                seen={"the case": what, "it says": f"{type(error).__name__}: {str(error)[:100]}"},
+                look_at="a candidate that raises is not right: leave it out, and go on with the others",
+            ) from None
         if said == wanted:
             continue
-        seen = {"the case": what, "you chose": repr(said)[:60]}
+        seen = {"the case": what, "tolerance": tolerance, "you chose": repr(said)[:60]}
         if said is None:
             raise NotYet(
                 "Your function finds no candidate where there is one within the tolerance.",
                 seen=seen,
-                look_at="whether the tolerance reaches the comparison",
+                look_at="whether both parts of the tolerance reach the comparison, and whether the fastest is chosen "
+                "among those that passed, not before",
             )
-        if said not in candidates:
+        if not isinstance(said, str) or said not in candidates:
             raise NotYet(
                 "Your function must return the name of a candidate, or None.", seen=seen, look_at="what it returns"
             )
@@ -240,7 +338,8 @@ def what_is_deployed(answer: Any) -> None:
         raise NotYet(
             "Your choice holds, and another candidate that holds is faster.",
             seen=seen,
-            look_at="how the times are taken: several calls after a warm-up, for those that passed",
+            look_at="how the times are taken: several calls after a warm-up, for each that passed; and whether both "
+            "parts of the tolerance reach the comparison",
         )
 
 
@@ -273,6 +372,13 @@ class _Remembers(nn.Module):
         return x - self.level
 
 
+class _InPlace(nn.Module):
+    """Changes its argument: what it was called with is not what it leaves behind."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.add_(1) * 2
+
+
 @check_for("13.4")
 def a_model_and_its_request(answer: Any) -> None:
     """A function (ScriptModule, args, folder) that writes model.pt and request.pt."""
@@ -280,6 +386,7 @@ def a_model_and_its_request(answer: Any) -> None:
         ("a network in training mode", _seeded(_Dropping, 2).train(), (noise(3, 1, 8, 8, seed=9),)),
         ("a model with two arguments", _TwoInputs(), (noise(2, 4, seed=10), 16000)),
         ("a model that remembers", _Remembers(), (noise(2, 4, seed=11),)),
+        ("a model that changes its argument in place", _InPlace(), (noise(2, 4, seed=12),)),
     )
     program = _built("run_model")
     for what, module, args in cases:
@@ -326,6 +433,12 @@ def _loaded(path: Path) -> Any:
         ) from None
 
 
+def _shown_values(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return f"an object of type {type(value).__name__}"
+    return f"shape {tuple(value.shape)}, beginning with {value.flatten()[:3].tolist()}"
+
+
 def _compare_request(what: str, model: Any, request: Any, args: tuple[Any, ...]) -> None:
     for name in ("args", "expected"):
         if not hasattr(request, name):
@@ -343,10 +456,25 @@ def _compare_request(what: str, model: Any, request: Any, args: tuple[Any, ...])
         )
     for index, (mine, given) in enumerate(zip(request.args, args, strict=True)):
         if isinstance(given, Tensor) and not (isinstance(mine, Tensor) and torch.equal(mine, given)):
-            raise NotYet(f"Argument {index} of the request for {what} is another tensor.", look_at="what you hand on")
+            raise NotYet(
+                f"Argument {index} of the request for {what} is another tensor than the one that was given.",
+                seen={"given": _shown_values(given), "in the request": _shown_values(mine)},
+                look_at="the tensors that you hand to the model and to the request: a call may change the first",
+            )
+        if not isinstance(given, Tensor) and mine != given:
+            raise NotYet(
+                f"Argument {index} of the request for {what} is another value than the one that was given.",
+                seen={"given": given, "in the request": mine},
+                look_at="what is handed to Request: the arguments as they came",
+            )
     with torch.no_grad():
         report = check_parity(
-            lambda *_: model(*args), lambda *_: request.expected, args, calls=1, check_state=False, check_random=False
+            lambda *_: model(*copy.deepcopy(args)),
+            lambda *_: request.expected,
+            args,
+            calls=1,
+            check_state=False,
+            check_random=False,
         )
     if not report.ok:
         finding = report.findings[0]
@@ -378,11 +506,13 @@ class _Smoother(nn.Module):
 def the_successor(answer: Any) -> None:
     """A function (model, example) → an ExportedProgram that smooths as long as it must."""
     rough = noise(3, 16, seed=12)
-    for limit, seed in ((0.2, 3), (0.0005, 4)):
+    ramp = torch.arange(16.0).expand(3, 16)
+    for limit, seed in ((0.2, 3), (0.0005, 4), (0.25, 5)):
         model = _seeded(lambda limit=limit: _Smoother(limit), seed)
         reference = copy.deepcopy(model)
         try:
-            program = answer(model, rough.clone())
+            with contextlib.redirect_stderr(io.StringIO()):  # export prints its whole graph there
+                program = answer(model, rough.clone())
         except NotImplementedError:
             raise
         except Exception as error:
@@ -391,13 +521,19 @@ def the_successor(answer: Any) -> None:
         signals = {
             "a signal that is smooth already": torch.full((3, 16), 0.5),
             "a signal with one peak": torch.eye(16)[:3] * 0.5,
+            "steps that are exactly the limit": ramp * limit,
             "a rough signal": rough,
             "a signal that stays rough for 20 rounds": rough * 1000,
             "one row": rough[:1],
             "seven rows": noise(7, 16, seed=13),
         }
+        exact = "steps that are exactly the limit"  # in binary, for a limit of 0.25
         for what, signal in signals.items():
-            report = check_parity(reference, program.module(), signal, rtol=1e-4, atol=1e-4, check_state=False)
+            if (what == exact) != (limit == 0.25):
+                continue
+            report = check_parity(
+                reference, ExportedProgram.module(program), signal, rtol=1e-4, atol=1e-4, check_state=False
+            )
             if not report.ok:
                 finding = report.findings[0]
                 raise NotYet(
@@ -410,6 +546,7 @@ def the_successor(answer: Any) -> None:
 _WHERE = {
     "a signal that is smooth already": "a loop that may run zero times; and the limit of the model, not a number",
     "a signal with one peak": "when the loop ends: the condition, the limit of the model, and the number of rounds",
+    "steps that are exactly the limit": "what counts as a step, and whether one that equals the limit is above it",
     "a rough signal": "when the loop ends: the condition, the limit of the model, and the number of rounds",
     "a signal that stays rough for 20 rounds": "the end of the loop after 20 rounds: what counts, and from where?",
     "one row": "which sizes are declared as free: `program.range_constraints`",
@@ -450,7 +587,7 @@ def your_own_model(answer: Any) -> None:
     given = answer()
     if given is None:
         raise NotYet(NOTHING, look_at="the last line of your function")
-    if not isinstance(given, tuple) or len(given) != 4:
+    if not isinstance(given, (tuple, list)) or len(given) != 4:
         raise NotYet(
             "Your function must return four things: a name, a model, an example, a list of others.",
             seen={"you gave": f"{type(given).__name__} of {len(given) if isinstance(given, Sequence) else 1}"},
@@ -464,23 +601,14 @@ def your_own_model(answer: Any) -> None:
             look_at="the function of this name in the lesson",
         )
     Dossier(name)  # a name without a letter raises with what to do
-    if model.training:
-        raise NotYet("Your model is in training mode, and will be converted in it.", look_at="`.eval()`")
     inputs = [example, *others]
-    shapes, values = ({_described(x, with_values) for x in inputs} for with_values in (False, True))
-    if len(shapes) < 2:
-        raise NotYet(
-            "Every input has the same sizes, so a conversion that fixed them would pass.",
-            seen={"inputs": len(inputs)},
-            look_at="which sizes will be sent: add an input of another size to the list",
-        )
-    if len(values) < len(inputs):
-        raise NotYet("Two of your inputs are the same.", look_at="what each of them is meant to find")
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        model = _as_it_will_run(model, inputs)
+        _expect_telling(model, inputs)
         scripted = isinstance(model, torch.jit.ScriptModule)
         twin = copy.deepcopy(model)
-        if not check_parity(model, twin, inputs):
+        if not check_parity(model, twin, inputs).ok:
             raise NotYet(
                 "Your model does not equal its own copy, so no gate can pass.",
                 look_at="what changes from call to call: random numbers, time, or memory outside of its attributes",
@@ -497,9 +625,94 @@ def your_own_model(answer: Any) -> None:
         _expect_saved(made, model, inputs)
 
 
+def _as_it_will_run(model: nn.Module, inputs: list[Any]) -> nn.Module:
+    """The model in eval mode. One that came in training mode passes where nothing depends on the mode."""
+    if not any(getattr(part, "training", False) for part in model.modules()):
+        return model
+    evaluated, training = copy.deepcopy(model).eval(), copy.deepcopy(model)
+    if not check_parity(evaluated, training, inputs).ok:
+        raise NotYet(
+            "Your model is in training mode, and answers differently in it.",
+            seen={"in training mode": next(type(x).__name__ for x in model.modules() if getattr(x, "training", False))},
+            look_at="`.eval()`, of the whole model",
+        )
+    return evaluated
+
+
+def _expect_telling(model: nn.Module, inputs: list[Any]) -> None:
+    """The inputs that the model takes must have another size, and other values, than its example."""
+    run = []
+    for number, x in enumerate(inputs):
+        args = x if isinstance(x, tuple) else (x,)
+        try:
+            copy.deepcopy(model)(*copy.deepcopy(args))
+        except Exception as error:
+            if not number:
+                raise NotYet(
+                    "Your model raises on its own example.",
+                    seen={"it says": f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]}"},
+                    look_at="the example: call the model with it first",
+                ) from None
+            continue
+        run.append(x)
+    left_out = len(inputs) - len(run)
+    note = {"inputs that your model takes": len(run), "inputs on which it raises": left_out}
+    shapes, values = ({_described(x, with_values) for x in run} for with_values in (False, True))
+    if len(shapes) < 2:
+        raise NotYet(
+            "Every input has the same sizes, so a conversion that fixed them would pass.",
+            seen=note,
+            look_at="which sizes will be sent: add an input of another size to the list",
+        )
+    if len(values) < len(run):
+        raise NotYet("Two of your inputs are the same.", look_at="what each of them is meant to find")
+    known = _values(run[0])
+    if not any(_values(x) - known for x in run[1:]):
+        raise NotYet(
+            "No input has a value that the example does not have, so a conversion that fixed a decision would pass.",
+            seen=note,
+            look_at="the decisions of your model: add an input with other values to the list",
+        )
+
+
+def _values(value: Any) -> set[Any]:
+    if isinstance(value, Tensor):
+        return set(value.flatten().tolist())
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (tuple, list)):
+        return set().union(*map(_values, value))
+    return {repr(value)}
+
+
+def _rerun(form: Any) -> Callable[..., list[Any]]:
+    """Three calls of a fresh copy, so that a memory that no gate can put back starts fresh for each input."""
+
+    def answers(*args: Any) -> list[Any]:
+        twin = copy.deepcopy(form)
+        return [twin(*args) for _ in range(3)]
+
+    return answers
+
+
 def _expect_saved(made: Any, model: nn.Module, inputs: list[Any]) -> None:
     if not isinstance(made, torch.jit.ScriptModule):
         raise NotYet("What holds for your model is no module, and cannot be saved.", look_at="the advice for it")
+    try:
+        frozen = torch.jit.freeze(copy.deepcopy(made).eval())
+    except (
+        RuntimeError,
+        AttributeError,
+    ):  # frozen already, or it cannot be: the lesson goes on with the form before it
+        frozen = None
+    if frozen is not None:
+        report = check_parity(_rerun(model), _rerun(frozen), inputs, rtol=1e-3, atol=1e-4, check_state=False)
+        if not report.ok:
+            raise NotYet(
+                "Your model differs after it is frozen.",
+                seen={"where": report.findings[0].where, "what": report.findings[0].detail},
+                look_at="what is constant in your model for `torch.jit.freeze`, and is not meant to be",
+            )
     with tempfile.TemporaryDirectory() as folder:
         made.save(Path(folder) / "own.pt")
         report = check_parity(model, torch.jit.load(Path(folder) / "own.pt"), inputs, rtol=1e-3, atol=1e-4)

@@ -58,3 +58,23 @@ def the_factor_from_cond():
         return image * half
 
     return factor
+
+
+@wrong("differs for a bright image with a dark row")
+def row_by_row():
+    return lambda image: torch.where(image.mean(-1, keepdim=True) > 0.5, image * 0.5, image)
+
+
+@wrong("differs for a bright image whose pixels are mostly dark")
+def by_the_median():
+    return lambda image: torch.where(image.median() > 0.5, image * 0.5, image)
+
+
+@wrong("differs for an image with negative pixels")
+def by_the_mean_of_the_sizes():
+    return lambda image: torch.where(image.abs().mean() > 0.5, image * 0.5, image)
+
+
+@right
+def by_the_sum():
+    return lambda image: torch.where(image.sum() > 0.5 * image.numel(), image * 0.5, image)

@@ -1,7 +1,6 @@
 """Answers to 12.3: sums until the budget is spent."""
 
 import torch
-from torch._higher_order_ops.while_loop import while_loop
 
 from tests.answers import right, wrong
 
@@ -57,7 +56,7 @@ def stops_at_ten():
         def pay(t, total):
             return t + 1, total + costs.index_select(0, t.reshape(1)).squeeze(0)
 
-        return while_loop(more, pay, (torch.zeros((), dtype=torch.int64), torch.zeros(())))[1]
+        return torch.while_loop(more, pay, (torch.zeros((), dtype=torch.int64), torch.zeros(())))[1]
 
     return early
 
@@ -71,7 +70,7 @@ def by_while_loop():
         def pay(t, total):
             return t + 1, total + costs.index_select(0, t.reshape(1)).squeeze(0)
 
-        return while_loop(more, pay, (torch.zeros((), dtype=torch.int64), torch.zeros(())))[1]
+        return torch.while_loop(more, pay, (torch.zeros((), dtype=torch.int64), torch.zeros(())))[1]
 
     return loop
 
@@ -83,3 +82,56 @@ def by_what_was_spent_before():
         return (costs * (before <= 10)).sum()
 
     return masked
+
+
+@wrong("a slice of all but one")
+def shifted_by_a_slice():
+    def shifted(costs):
+        before = torch.cat([torch.zeros(1), costs.cumsum(0)[:-1]])
+        return (costs * (before <= 10)).sum()
+
+    return shifted
+
+
+@wrong("the shape of the condition")
+def a_condition_with_a_dimension():
+    def loop(costs):
+        def more(t, total):
+            return (t < costs.shape[0]) & (total <= 10)
+
+        def pay(t, total):
+            return t + 1, total + costs.index_select(0, t)[0]
+
+        return torch.while_loop(more, pay, (torch.zeros(1, dtype=torch.int64), torch.zeros(())))[1]
+
+    return loop
+
+
+@wrong("differs for one cost above the budget")
+def never_above_the_budget_alone():
+    def capped(costs):
+        before = costs.cumsum(0) - costs
+        paid = (costs * (before <= 10)).sum()
+        return torch.where(costs.sum() == costs.max(), costs.sum().clamp(max=10), paid)
+
+    return capped
+
+
+@wrong("differs for a sum of exactly 10 at the end")
+def at_ten_too():
+    def early(costs):
+        sums = costs.cumsum(0)
+        within = sums.masked_fill(sums >= 10, 0).max()
+        above = sums.masked_fill(sums <= 10, torch.inf).min()
+        return torch.where(above.isinf(), within, above)
+
+    return early
+
+
+@wrong("differs for a sum below one")
+def at_least_one():
+    def lavish(costs):
+        before = costs.cumsum(0) - costs
+        return (costs * (before <= 10)).sum().clamp(min=1)
+
+    return lavish

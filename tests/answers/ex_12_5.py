@@ -98,3 +98,59 @@ def in_one_list():
         return call
 
     return guarded
+
+
+@wrong("Your guard lets another dtype of the same width through")
+def as_many_bytes():
+    def guarded(package, example, most):
+        def call(x):
+            if x.element_size() != example.element_size():
+                raise ValueError("another width")
+            if x.shape[1:] != example.shape[1:] or x.dim() != example.dim() or not 1 <= x.shape[0] <= most:
+                raise ValueError("another shape")
+            return package(x.contiguous())
+
+        return call
+
+    return guarded
+
+
+@wrong("Your guard lets one dimension more in the middle through")
+def the_last_size_only():
+    def guarded(package, example, most):
+        def call(x):
+            if x.dtype != example.dtype or not x.dim() or x.shape[-1] != example.shape[-1] or not 1 <= len(x) <= most:
+                raise ValueError("not as compiled")
+            return package(x.contiguous())
+
+        return call
+
+    return guarded
+
+
+@wrong("Your guard lets another size in the middle through")
+def the_last_size_and_the_dimensions():
+    def guarded(package, example, most):
+        def call(x):
+            if x.dtype != example.dtype or x.dim() != example.dim() or x.shape[-1] != example.shape[-1]:
+                raise ValueError("not as compiled")
+            if not 1 <= x.shape[0] <= most:
+                raise ValueError("too many rows, or none")
+            return package(x.contiguous())
+
+        return call
+
+    return guarded
+
+
+@wrong("For a tensor without dimensions your guard raises another error")
+def rows_first():
+    def guarded(package, example, most):
+        def call(x):
+            if not 1 <= x.shape[0] <= most or x.dtype != example.dtype or x.shape[1:] != example.shape[1:]:
+                raise ValueError("not as compiled")
+            return package(x.contiguous())
+
+        return call
+
+    return guarded

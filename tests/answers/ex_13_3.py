@@ -103,3 +103,54 @@ def by_the_ratio_of_a_report():
         return max(compare_speed(right, inputs[1], time_budget=1.0).rows, key=lambda row: row.ratio).name
 
     return deployed
+
+
+@wrong("another candidate that holds is faster")
+def the_last_that_holds():
+    def deployed(reference, candidates, inputs, tolerance):
+        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs, **tolerance)]
+        return right[-1] if right else None
+
+    return deployed
+
+
+@wrong("another candidate that holds is faster")
+def without_the_relative_tolerance():
+    def deployed(reference, candidates, inputs, tolerance):
+        loose = {"rtol": 0.0, "atol": tolerance["atol"]}
+        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs, **loose)]
+        return min(right, key=lambda name: median_time(candidates[name], inputs[0]), default=None)
+
+    return deployed
+
+
+@wrong("another candidate that holds is faster")
+def without_the_absolute_tolerance():
+    def deployed(reference, candidates, inputs, tolerance):
+        loose = {"rtol": tolerance["rtol"], "atol": 0.0}
+        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs, **loose)]
+        return min(right, key=lambda name: median_time(candidates[name], inputs[0]), default=None)
+
+    return deployed
+
+
+@wrong("finds no candidate where there is one")
+def the_fastest_and_then_the_gate():
+    def deployed(reference, candidates, inputs, tolerance):
+        fastest = min(candidates, key=lambda name: median_time(candidates[name], inputs[0]))
+        return fastest if check_parity(reference, candidates[fastest], inputs, **tolerance).ok else None
+
+    return deployed
+
+
+@wrong("One candidate raises on one input")
+def ends_with_a_candidate_that_raises():
+    def deployed(reference, candidates, inputs, tolerance):
+        right = {
+            name: median_time(form, inputs[0])
+            for name, form in candidates.items()
+            if all(torch.allclose(form(x), reference(x), **tolerance) for x in inputs)
+        }
+        return min(right, key=right.get, default=None)
+
+    return deployed

@@ -92,7 +92,7 @@ def from_a_copy():
         twin = copy.deepcopy(model).eval()
         model.eval().save(folder / "model.pt")
         with torch.inference_mode():
-            pack(folder, args, twin(*args))
+            pack(folder, args, twin(*copy.deepcopy(args)))
 
     return to_serve
 
@@ -103,6 +103,39 @@ def frozen_where_that_is_possible():
         torch.jit.save(torch.jit.freeze(model.eval()), folder / "model.pt")
         loaded = torch.jit.load(folder / "model.pt")
         with torch.no_grad():
-            pack(folder, tuple(args), loaded(*args))
+            pack(folder, tuple(args), loaded(*copy.deepcopy(args)))
+
+    return to_serve
+
+
+@wrong("is another tensor than the one that was given")
+def arguments_as_the_call_left_them():
+    def to_serve(model, args, folder):
+        model.eval().save(folder / "model.pt")
+        with torch.no_grad():
+            pack(folder, args, torch.jit.load(folder / "model.pt")(*args))
+
+    return to_serve
+
+
+@wrong("is another value than the one that was given")
+def another_rate():
+    def to_serve(model, args, folder):
+        model.eval().save(folder / "model.pt")
+        args = tuple(8000 if isinstance(x, int) else x for x in args)
+        with torch.no_grad():
+            pack(folder, args, torch.jit.load(folder / "model.pt")(*copy.deepcopy(args)))
+
+    return to_serve
+
+
+@right
+def packed_before_the_call():
+    def to_serve(model, args, folder):
+        kept = copy.deepcopy(args)
+        torch.jit.save(model.eval(), folder / "model.pt")
+        with torch.no_grad():
+            expected = torch.jit.load(folder / "model.pt")(*args)
+        pack(folder, kept, expected)
 
     return to_serve

@@ -2,7 +2,6 @@
 
 import torch
 from torch import nn
-from torch._higher_order_ops.while_loop import while_loop
 from torch.export import Dim, export
 
 from tests.answers import right, wrong
@@ -25,7 +24,7 @@ class New(nn.Module):
 
     def forward(self, signal):
         start = (torch.zeros((), dtype=torch.int64), signal.clone())
-        return self.rate(while_loop(self.condition, self.body, start)[1])
+        return self.rate(torch.while_loop(self.condition, self.body, start)[1])
 
 
 def body(rounds, signal):
@@ -91,7 +90,7 @@ def always_one_round():
 
         def forward(self, signal):
             start = (torch.ones((), dtype=torch.int64), 2 * smooth(signal))
-            return self.rate(while_loop(lambda n, s: (jump(s) > self.limit) & (n < 20), body, start)[1])
+            return self.rate(torch.while_loop(lambda n, s: (jump(s) > self.limit) & (n < 20), body, start)[1])
 
     return lambda model, example: export(Once(model), (example,), **ROWS)
 
@@ -123,6 +122,45 @@ def counted_down_in_floats():
                 return torch.logical_and(jump(signal) > self.limit, left > 0)
 
             start = (torch.full((), 20.0), signal * 1)
-            return self.rate(while_loop(rough, lambda left, signal: (left - 1, smooth(signal)), start)[1])
+            return self.rate(torch.while_loop(rough, lambda left, signal: (left - 1, smooth(signal)), start)[1])
 
     return lambda model, example: export(Down(model), (example,), dynamic_shapes=({0: Dim.DYNAMIC},))
+
+
+@wrong("differs for steps that are exactly the limit")
+def at_the_limit_too():
+    def successor(model, example):
+        new = New(model.rate, lambda n, s: (jump(s) >= model.limit) & (n < 20), body)
+        return export(new, (example,), **ROWS)
+
+    return successor
+
+
+@wrong("differs for steps that are exactly the limit")
+def from_the_last_to_the_first():
+    def around(signal):
+        return (signal - signal.roll(1, 1)).abs().max()
+
+    def successor(model, example):
+        new = New(model.rate, lambda n, s: (around(s) > model.limit) & (n < 20), body)
+        return export(new, (example,), **ROWS)
+
+    return successor
+
+
+@wrong("stays rough for 20 rounds")
+def one_round_fewer():
+    def successor(model, example):
+        return export(New(model.rate, lambda n, s: (jump(s) > model.limit) & (n < 19), body), (example,), **ROWS)
+
+    return successor
+
+
+@wrong("differs for a signal")
+def the_model_in_place_of_its_module():
+    def successor(model, example):
+        program = export(nn.Linear(16, 2), (example,), **ROWS)
+        program.module = lambda *_, **__: model
+        return program
+
+    return successor

@@ -119,3 +119,64 @@ def torchscript_already():
         return "digits", scripted, torch.rand(2, 1, 8, 8), [torch.rand(3, 1, 8, 8)]
 
     return my_model
+
+
+class Tally(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+        self.seen = 0
+
+    def forward(self, x):
+        self.calls += 1
+        self.seen += x.shape[0]
+        return x * self.calls + self.seen
+
+
+class Picky(nn.Module):
+    def forward(self, x):
+        return x.reshape(2, 3) * 2
+
+
+@wrong("No input has a value that the example does not have")
+def another_size_and_the_same_values():
+    return lambda: ("limiter", Limiter().eval(), torch.ones(2, 3), [torch.ones(5, 3), torch.ones(1, 3)])
+
+
+@wrong("No input has a value that the example does not have")
+def pieces_of_the_example():
+    def my_model():
+        example = torch.rand(4, 3)
+        return "limiter", Limiter().eval(), example, [example[:1], example[1:]]
+
+    return my_model
+
+
+@wrong("Every input has the same sizes")
+def the_other_size_is_an_error():
+    return lambda: ("picky", Picky().eval(), torch.rand(2, 3), [torch.rand(5, 3), torch.rand(2, 3)])
+
+
+@wrong("Your model raises on its own example")
+def an_example_that_is_an_error():
+    return lambda: ("picky", Picky().eval(), torch.rand(4, 3), [torch.rand(2, 3), torch.rand(6, 1)])
+
+
+@right
+def in_training_mode_without_a_difference():
+    return lambda: ("net", nn.Sequential(nn.Linear(3, 2), nn.ReLU()), *two_sizes())
+
+
+@right
+def four_things_in_a_list():
+    return lambda: ["limiter", Limiter().eval(), *two_sizes()]
+
+
+@right
+def a_model_that_remembers():
+    return lambda: ("tally", Tally().eval(), *two_sizes())
+
+
+@right
+def frozen_already():
+    return lambda: ("net", torch.jit.freeze(torch.jit.script(nn.Linear(3, 2).eval())), *two_sizes())
