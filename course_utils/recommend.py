@@ -250,8 +250,8 @@ class _Search:
         count = f"{len(trace.places)} line" + "s" * (len(trace.places) != 1)
         why = (
             f"it holds on every input tried, but warned at {count}: there a tensor became a Python value, and the "
-            f"trace goes on as the example went. The model {other}. Look at the lines and give inputs that would decide "
-            "otherwise in `others`; where none can, use the trace."
+            f"trace goes on as the example went. The model {other}. Look at the lines and give inputs that would "
+            "decide otherwise in `others`; where none can, use the trace."
         )
         return self.end("trace", why, trace)
 
@@ -397,7 +397,7 @@ class _Search:
         else:
             how = "equal to the last bit" if attempt.exact else "equal within tolerance"
             place = "" if attempt.member is None else f"; eager's result is member {attempt.member} of a tuple"
-            place += f"; eager returns a {attempt.wrapped}, the trace its tensors as a dict" if attempt.wrapped else ""
+            place += f"; eager returns {attempt.wrapped}, the trace its tensors as a dict" if attempt.wrapped else ""
             self.note(step, "holds", how + place)
         if attempt.decisions:
             shown = "; ".join(attempt.decisions[:3])

@@ -418,7 +418,7 @@ class TestModelsThatReturnRecords:
         wanted = vars(eager) if isinstance(eager, Output) else eager
         assert torch.equal(given["hidden"], wanted["hidden"]) and torch.equal(given["pooled"], wanted["pooled"])
         if kind is Output:
-            assert "eager returns a Output, the trace its tensors as a dict" in " ".join(str(advice).split())
+            assert "eager returns Output, the trace its tensors as a dict" in " ".join(str(advice).split())
             assert torch.equal(given["states.1"], eager.states[1])
 
 
