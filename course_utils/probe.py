@@ -146,7 +146,7 @@ class Search:
     def _notes(self) -> list[str]:
         notes = [f"eager refuses {self.unguarded}; the converted model answers"] if self.unguarded else []
         notes += [f"not compared: {self.uncompared}"] if self.uncompared else []
-        return notes + [f"let pass: {text}" for text in self.passed[:3]]
+        return notes if self.found else notes + [f"let pass: {text}" for text in self.passed[:3]]
 
     def _repr_html_(self) -> str:
         cell = "border:1px solid currentColor;padding:0.3em 0.5em;text-align:left;overflow-wrap:anywhere"
@@ -197,9 +197,9 @@ def find_divergence(
     low, high: limits for all values; with both, whole-number inputs also go through every value between them, time
     permitting. growth: no tensor gets more than this many times its elements, or 64 if that is more; sizes up to that
     limit are tried. By default 4 times, or 65,536 elements if that is more. findings: how many divergences to look
-    for; after the first, only those with another kind or place are told. tries: random mixtures after the list of
-    single changes. seconds: when to stop; making a find small may take half as long again. The same seed gives the same
-    search unless the time runs out.
+    for; after the first, only those with another kind or place are told. tries: random mixtures after the first
+    single changes; boundary values and long inputs come after those. seconds: when to stop; making a find small may
+    take half as long again. The same seed gives the same search unless the time runs out.
 
     options go to `check_parity`, which compares. By default values differ from 1e-4 of the greatest value of the
     output, since a folded or fused model is not equal to the last bit, and containers are compared by their members.
@@ -236,7 +236,8 @@ def find_divergence(
 class _Move:
     """One change: its kind, words for it, and what makes the new tensors. `options` go to `check_parity`.
 
-    places: the dimensions that a change of size is about. beyond: the integer tensors whose range it may leave.
+    places: the dimensions that a change of size is about. beyond: the integer tensors whose range it may leave. late:
+    tried after the random mixtures, and not part of them.
     """
 
     kind: str
@@ -245,6 +246,7 @@ class _Move:
     options: Mapping[str, Any] = field(default_factory=dict)
     places: tuple[tuple[int, int], ...] = ()
     beyond: tuple[int, ...] = ()
+    late: bool = False
 
 
 @dataclass
@@ -488,8 +490,7 @@ class _Moves:
         self.narrow: set[int] = set()  # integer tensors that keep to the example's range
 
     def all(self, tensors: list[Tensor], model: Any, tries: int) -> Iterator[_Move]:
-        room = 64 if self.growth else ROOM
-        self.limit = max(room, *(t.numel() * (self.growth or 4) for t in tensors)) if tensors else 0.0
+        self.limit = max(64, *(t.numel() * (self.growth or 4) for t in tensors)) if tensors else 0.0
         whole = [i for i, t in enumerate(tensors) if not _is_float(t) and t.dtype != torch.bool and not t.is_complex()]
         self.ranges = {i: (tensors[i].min().item(), tensors[i].max().item()) for i in whole if tensors[i].numel()}
         if len(tensors) > 1:
@@ -498,10 +499,8 @@ class _Moves:
             self.ranges[i] = (min(low, 0), 1 if i in self.narrow else high)
         kinds = [kind for kind in self.vary if kind not in ("mode", "grad", "apart")]
         single = [m for kind in kinds for m in getattr(self, f"_{kind}")(tensors)]
+        single, late = [m for m in single if not m.late], [m for m in single if m.late]
         yield from self._ready(single)
-        yield from self._ready(m for kind in kinds if kind in ("batch", "shape") for m in self._long(kind, tensors))
-        if "apart" in self.vary:
-            yield from self._ready(self._apart(tensors))
         for kind in ("grad", "mode"):
             if kind in self.vary:
                 yield from getattr(self, f"_{kind}")(tensors, model)
@@ -509,10 +508,15 @@ class _Moves:
             chosen = [single[self._draw(len(single))] for _ in range(1 + self._draw(3))]
             if any(self._is_split(move) for move in chosen):
                 continue
-            kinds = {move.kind for move in chosen}
+            mixed = {move.kind for move in chosen}
             words = ", ".join(dict.fromkeys(move.words for move in chosen))
             make = self._limited(lambda ts, chosen=chosen: _in_turn(ts, chosen))
-            yield _Move(kinds.pop() if len(kinds) == 1 else "mixed", words, make)
+            yield _Move(mixed.pop() if len(mixed) == 1 else "mixed", words, make)
+        yield from self._ready(late)
+        self.limit = self.limit if self.growth else max(self.limit, ROOM)
+        yield from self._ready(m for kind in kinds if kind in ("batch", "shape") for m in self._long(kind, tensors))
+        if "apart" in self.vary:
+            yield from self._ready(self._apart(tensors))
         if "values" in self.vary:
             yield from self._ready(self._each(tensors))
 
@@ -556,8 +560,10 @@ class _Moves:
     def _narrowed(self, i: int, t: Tensor) -> Tensor:
         """Whole numbers beyond the example's range come back into it."""
         low, high = self.ranges[i]
-        if _is_float(t) or not t.numel() or (t.min() >= low and t.max() <= high):
+        if not t.numel() or (t.min() >= low and t.max() <= high):
             return t
+        if _is_float(t):  # after a change of dtype
+            return t.clamp(low, high)
         return (low + (t.long() - low) % (high - low + 1)).to(t.dtype)
 
     def _draw(self, n: int) -> int:
@@ -594,7 +600,7 @@ class _Moves:
                 where = "" if len(chosen) == len(tensors) else f" in tensor {chosen[0] + 1}"
                 beyond = tuple(i for i in chosen if i in self.ranges) if words in BEYOND and len(chosen) == 1 else ()
                 make = lambda ts, c=change, k=chosen: _changed(ts, k, c)  # noqa: E731
-                yield _Move("values", words + where, make, beyond=beyond)
+                yield _Move("values", words + where, make, beyond=beyond, late=words in BOUNDARIES)
         yield from self._slices(tensors, fit)
 
     def _slices(self, tensors: list[Tensor], fit: list[int]) -> Iterator[_Move]:
@@ -607,9 +613,9 @@ class _Moves:
                     where = f"place {at} of dimension {dim} alone" + (
                         "" if len(tensors) == 1 else f" in tensor {i + 1}"
                     )
-                    yield _Move(
-                        "values", where, lambda ts, a=(i, dim, at): _changed(ts, [a[0]], lambda t: _alone(t, *a[1:]))
-                    )
+                    change = functools.partial(_alone, dim=dim, at=at)
+                    make = functools.partial(_changed, chosen=[i], change=change)
+                    yield _Move("values", where, make, late=True)
 
     def _each(self, tensors: list[Tensor]) -> Iterator[_Move]:
         """Every whole number from `low` to `high`, as many at a time as the tensor holds."""
@@ -713,7 +719,7 @@ class _Moves:
                 if images:
                     last = functools.partial(Tensor.contiguous, memory_format=layout)
                     make = functools.partial(_changed, chosen=images, change=last)
-                    yield _Move("memory", "channels last in memory", make)
+                    yield _Move("memory", "channels last in memory", make, late=True)
             spread = lambda t: torch.stack([t, t], -1).select(-1, 0)  # noqa: E731
             yield _Move("memory", "every second place in memory", lambda ts: _changed(ts, some, spread))
 
@@ -740,6 +746,9 @@ def _in_turn(tensors: list[Tensor], moves: list[_Move]) -> list[Tensor]:
 
 
 BEYOND = ("× 1000", "+ 1", "− 1")  # changes that take an index out of its table
+
+
+BOUNDARIES = ("ties", "whole numbers in turn", "all −0", "× 100000")
 
 
 def _row(t: Tensor) -> Tensor:

@@ -670,7 +670,7 @@ HIDDEN = {
 def test_what_one_example_hides_is_found(name):
     model, converted, example, options, kind = HIDDEN[name]
     search = find_divergence(model, converted, example, **options)
-    assert search.found is not None and search.found.kind == kind, str(search)
+    assert search.found is not None and search.found.kind in (kind, "mixed"), str(search)
 
 
 def test_what_is_let_pass_is_told():
