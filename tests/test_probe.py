@@ -586,7 +586,7 @@ class PaddedMask(nn.Module):
 IDS, MASK = torch.tensor([[1, 4, 9, 2], [3, 3, 0, 5]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
 HALVES = torch.tensor([0.3, 1.2, -0.7, 2.1])
 HIDDEN = {
-    "round half up": (torch.round, lambda x: (x + 0.5).floor(), HALVES, {}, "values"),
+    "round half up": (torch.round, lambda x: (x + 0.5).floor(), HALVES, {"vary": INPUTS[:3]}, "values"),
     "greater or equal": (
         lambda x: torch.where(x > 1, x, 0),
         lambda x: torch.where(x >= 1, x, 0),
@@ -609,7 +609,7 @@ HIDDEN = {
         {},
         "shape",
     ),
-    "above 1e4": (lambda x: x * 1, lambda x: x.clamp(max=1e4), ROWS, {}, "values"),
+    "above 1e4": (lambda x: x * 1, lambda x: x.clamp(max=1e4), ROWS, {"vary": INPUTS[:3]}, "values"),
     "negative zero": (lambda x: x.signbit(), lambda x: x < 0, HALVES, {}, "values"),
     "sign of zero lost": (lambda x: x * -1, lambda x: x * -1 + 0, HALVES, {"signed_zero": True}, "values"),
     "maximum and fmax": (torch.maximum, torch.fmax, (HALVES, HALVES + 1), {"vary": ("special",)}, "special"),
