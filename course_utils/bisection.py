@@ -14,6 +14,7 @@ import contextlib
 import copy
 import html
 import inspect
+import itertools
 import linecache
 import re
 import textwrap
@@ -29,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.parity import Case, check_parity
+from course_utils.parity.compare import leaves
 
 WIDTH = 110  # characters in a line of the plain text
 CELL = "border:1px solid currentColor;padding:0.3em 0.5em;text-align:left;vertical-align:top;overflow-wrap:anywhere"
@@ -42,7 +44,9 @@ NOT_THE_SAME_CALL = re.compile(r"missing value for argument|expected at most|Exp
 class Place:
     """A line of source. file: its name without folders, "a cell" for a notebook; line: counted from 1; text: the line.
 
-    `line` is 0 and `text` is empty where the compiler gives no line, for example for an error in a type.
+    `line` is 0 and `text` is empty where the compiler gives no line, for example for an error in a type. Where its
+    line and its text do not belong together, as under a decorator, the line is looked up by the text; where it is
+    not found, file and line are left out.
     """
 
     file: str = ""
@@ -50,7 +54,8 @@ class Place:
     text: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}: {self.text}" if self.line else self.file or "no line is given"
+        where = f"{self.file}, line {self.line}" if self.line else self.file or "no line is given"
+        return f"{where}: {self.text}" if self.text else where
 
 
 @dataclass(frozen=True)
@@ -173,8 +178,11 @@ def reason_of(error: Exception) -> str:
     return next((line for line in lines if line), type(error).__name__).rstrip(":")
 
 
-def place_of(error: Exception) -> Place:
-    """The learner's line in a compile error: the innermost one that is not in torch itself, else the innermost."""
+def place_of(error: Exception, module: nn.Module | None = None) -> Place:
+    """The learner's line in a compile error: the innermost one that is not in torch itself, else the innermost.
+
+    module: the one that was compiled; its methods are looked through where the file does not have the line.
+    """
     found = []
     lines = str(error).splitlines()
     for at, line in enumerate(lines):
@@ -186,7 +194,34 @@ def place_of(error: Exception) -> Place:
     # Under a decorator the compiler names the decorator's file and the line in the decorated function.
     found = [x for x in found if not _in_torch(x[0]) or linecache.getline(*x[:2]).strip() == x[2]]
     own = [x for x in found if not _in_torch(x[0])] or found
-    return Place(_file(own[0][0]), own[0][1], own[0][2]) if own else Place()
+    return _checked(*own[0], module) if own else Place()
+
+
+def _checked(path: str, line: int, text: str, module: nn.Module | None) -> Place:
+    """The place, with file, line and text of one and the same line."""
+    written = linecache.getline(path, line).strip()
+    if written == text or (not linecache.getlines(path) and text):  # right, or nothing to look it up in
+        return Place(_file(path), line, text)
+    if not text:  # the compiler marks nothing: it names the line where an expression of several lines ends
+        return Place(_file(path), line, written) if written else Place(_file(path))
+    for function in _functions(module):
+        with contextlib.suppress(OSError, TypeError):
+            source, first = inspect.getsourcelines(function)
+            found = [at for at, x in enumerate(source, start=first) if x.strip() == text]
+            if found:
+                return Place(_file(inspect.getsourcefile(function) or ""), found[0], text)
+    return Place("", 0, text)
+
+
+def _functions(module: nn.Module | None) -> Iterator[Any]:
+    """The methods of a module's class and its bases, and the functions that they name, without decorators."""
+    for kind in type(module).__mro__ if module is not None else ():
+        for value in vars(kind).values():
+            method = inspect.unwrap(value) if isinstance(value, types.FunctionType) else None
+            if isinstance(method, types.FunctionType) and not _in_torch(method.__code__.co_filename):
+                yield method
+                names = [method.__globals__.get(name) for name in method.__code__.co_names]
+                yield from (inspect.unwrap(x) for x in names if isinstance(x, types.FunctionType))
 
 
 class _Search:
@@ -285,8 +320,8 @@ class _Search:
         """What was found, one for all that fail at the same line of the same class for the same reason."""
         together: dict[tuple[str, str, Place], list[str]] = {}
         for names, module, error in self.found.values():
-            key = (type(module).__name__, reason_of(error), place_of(error))
-            if not key[2].line:
+            key = (type(module).__name__, reason_of(error), place_of(error, module))
+            if not (key[2].line or key[2].text):
                 key = (*key[:2], _class_place(type(module)))
             together.setdefault(key, []).extend(names)
         for (kind, reason, place), names in together.items():
@@ -449,7 +484,7 @@ def bisect_difference(
     compared submodule that differs. Both run on copies, without gradients. Raises whatever eager raises.
     """
     cases = [_case(x) for x in (inputs if isinstance(inputs, list) else [inputs])]
-    twins = dict(_copied(converted).named_modules())
+    twins, untouched = dict(_copied(converted).named_modules()), dict(converted.named_modules())
     kinds = {name: module for name, module in model.named_modules()}
     left_out: dict[str, str] = {}
     compared = 0
@@ -462,13 +497,26 @@ def bisect_difference(
                     left_out[name] = "the conversion has no such submodule"
                     continue
                 # A trace keeps the second call of a module as a method of its own.
-                method = getattr(twin, f"forward{number}", twin) if number else twin
+                method_name = f"forward{number}" if number else "forward"
+                method = getattr(twin, method_name, twin) if number else twin
                 options = {"calls": 1, "check_state": False, "check_inputs": False, "check_random": False}
                 report = check_parity(_Recorded(out), method, call, rtol=rtol, atol=atol, **options)
+                orders: list[Case] = []
+                if name and not report.ok:
+                    orders = _other_orders(untouched[name], method_name, kinds[name].forward, call)
+                for other in orders:
+                    if report.ok:
+                        break
+                    again = check_parity(_Recorded(out), method, other, rtol=rtol, atol=atol, **options)
+                    if again.ok or len(orders) == 1:  # the only order that its graph can mean
+                        report = again
                 if report.ok:
                     compared += 1
                     continue
                 finding = report.findings[0]
+                if len(orders) > 1:
+                    left_out[name] = "a trace gives its parts other arguments and results"
+                    continue
                 if name and (finding.kind == "structure" or NOT_THE_SAME_CALL.search(str(finding.candidate))):
                     left_out[name] = "a trace gives its parts other arguments and results"
                     continue
@@ -482,6 +530,38 @@ def bisect_difference(
                     tuple(left_out.items()),
                 )  # fmt: skip
     return DifferenceReport(type(model).__name__, None, compared=compared, left_out=tuple(left_out.items()))
+
+
+def _other_orders(twin: nn.Module, method: str, forward: Any, call: Case) -> list[Case]:
+    """The same tensors in the other orders in which a trace may pass them; where its graph says types, by these.
+
+    `torch.jit.trace` gives a submodule its tensors in the order in which they are used, and only those. twin: the
+    converted one, as it was before it was copied: a copy has lost the types. forward: eager's.
+    """
+    tensors = [x for x in leaves((call.args, dict(call.kwargs))) if isinstance(x, Tensor)]
+    if not _is_compiled(twin) or not 1 < len(tensors) <= 5:
+        return []
+    graph = twin._c._get_method(method).graph
+    inputs = [x for x in graph.inputs() if not isinstance(x.type(), torch._C.ClassType)]
+    typed = any(isinstance(x.type(), torch._C.TensorType) and x.type().dim() is not None for x in inputs)
+    names = [x.debugName().split(".")[0] for x in inputs]
+    with contextlib.suppress(TypeError, ValueError):
+        if not typed and names == list(inspect.signature(forward).parameters):
+            return []  # compiled from source: its arguments are eager's
+    as_given = tuple(range(len(tensors)))
+    fitting = [
+        order
+        for order in itertools.permutations(as_given, len(inputs))
+        if all(_fits(tensors[i], x.type()) for i, x in zip(order, inputs, strict=True))
+    ]
+    return [Case(tuple(tensors[i] for i in order)) for order in fitting] if fitting != [as_given] else []
+
+
+def _fits(tensor: Tensor, kind: Any) -> bool:
+    if not isinstance(kind, torch._C.TensorType):
+        return False
+    dtype, rank = kind.dtype(), kind.dim()
+    return (dtype is None or dtype == tensor.dtype) and (rank is None or rank == tensor.dim())
 
 
 class _Recorded:

@@ -14,11 +14,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import html
+import inspect
 import linecache
 import re
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
@@ -27,11 +28,13 @@ import torch
 from torch import Tensor, nn
 
 from course_utils import ir
-from course_utils.bisection import fresh_types
+from course_utils.bisection import _file, fresh_types
 from course_utils.parity import Case, batch_sizes, check_parity
+from course_utils.parity.compare import fields_of
 
 Advice = Literal["trace", "script", "mix", "rewrite"]
 MOST_SWAPS = 6  # submodules exchanged in one mix; a model that needs more is better rewritten
+MOST_PLACES = 8  # lines that are named one by one
 NO_VALUE = "equal, but empty on every input: no value was compared"
 NO_DECISION = ("Encountering a list at the output",)  # TracerWarnings about the result, not about the path
 
@@ -108,8 +111,14 @@ def recommend(model: Callable[..., Any], example_inputs: Any, others: Any = ()) 
     from each side of every branch that you know. Inputs of other sizes and values are made from the example; those
     that eager refuses are left out.
 
-    The order of preference: *trace* when the trace gave no warning and equals eager on all inputs; *script* when
-    the compiled model does; *mix* when exchanging submodules makes one of the two do; otherwise *rewrite*.
+    The order of preference: *trace* when the trace gave no warning and equals eager on all inputs, those of another
+    rank included; *script* when the compiled model does; *mix* when exchanging submodules makes one of the two do.
+    Where none does, but the trace equals eager on all inputs and has merely warned, or differs at another rank only,
+    the advice is *trace* with that reservation, and the evidence names the lines; otherwise *rewrite*.
+
+    A trace returns tensors, tuples, lists and dicts. Where eager returns an object or a dataclass, or a dict that also
+    holds something else, the model is traced through a wrapper that returns the tensors as a dict by field, and is
+    compared with those; the evidence says so.
 
     Everything runs without gradients, on one thread, and on copies of the model. A branch that no input reaches and
     no TracerWarning names, such as one on the rank or the dtype, stays unseen: put such inputs into `others`. A model
@@ -144,6 +153,9 @@ class _Attempt:
     decisions: tuple[str, ...] = ()  # source lines that gave a TracerWarning
     member: int | None = None
     exact: bool = False
+    places: tuple[str, ...] = ()  # file and line of each decision, with its source
+    wrapped: str = ""  # the class that eager returns, where the trace returns its tensors as a dict
+    rank: str = ""  # what differs from eager at another rank
 
     @property
     def holds(self) -> bool:
@@ -161,6 +173,7 @@ class _Search:
         self.model = model
         self.evidence: list[Evidence] = []
         self.example, *self.probes = _probes(example_inputs, others)
+        self.ranks = _of_other_rank(self.example)
         self.refused_by_eager = ""
         self.cases: list[Case] = []
 
@@ -184,22 +197,63 @@ class _Search:
         self.report("trace", trace)
         self.report("script", script)
 
-        if trace.clean:
+        ranks = [case for case in self.ranks if not _error_of(_copied(self.model), case)]
+        if trace.clean and ranks:
+            self.other_ranks(trace, script, ranks)
+        if trace.clean and not trace.rank:
             more = "; the compiled model holds too" if script.holds else ""
             return self.end("trace", f"one recorded path holds on every input tried, without a warning{more}.", trace)
         if script.holds:
             reason = "does not hold" if not trace.holds else "held on these inputs but had to decide something"
+            reason = "holds at the rank of the example only" if trace.rank else reason
             reason = "is refused" if trace.converted is None else reason
             return self.end("script", f"the trace {reason}, and the compiled model holds on every input tried.", script)
         if NO_VALUE in (trace.differs, script.differs):
             why = "no input gave a value to compare, so nothing is proven; give inputs that do in `others`."
             return self.end("rewrite", why)
-        if isinstance(self.model, nn.Module) and "not tried" not in trace.refused:
+        self.trace_holds = trace.holds
+        if isinstance(self.model, nn.Module) and "not tried" not in trace.refused and not trace.clean:
             for found in (self.script_with_traced_parts, self.trace_with_scripted_parts):
                 mixed = found()
                 if mixed is not None:
                     return mixed
+        if trace.holds:
+            return self.with_reservation(trace, script)
         return self.end("rewrite", _reason_to_rewrite(trace, script))
+
+    def other_ranks(self, trace: _Attempt, script: _Attempt, cases: list[Case]) -> None:
+        """Before the trace is advised: inputs with a dimension more and less, where eager takes them."""
+        reference = _fields_only(_copied(self.model)) if trace.wrapped else self.model
+        seen = self.compare(reference, _Attempt(trace.converted), cases)
+        if seen.differs == NO_VALUE or not seen.differs:
+            self.cases += cases
+            return
+        trace.rank = seen.differs
+        self.note("trace, another rank", "differs", seen.differs)
+        if script.holds:
+            script.differs = self.compare(self.model, _Attempt(script.converted), cases).differs
+            if script.differs:
+                self.note("script, another rank", "differs", script.differs)
+            else:
+                self.cases += cases
+
+    def with_reservation(self, trace: _Attempt, script: _Attempt) -> Recommendation:
+        """The trace equals eager on everything, and something is known that it cannot follow."""
+        for place in trace.places[:MOST_PLACES]:
+            self.note("decided while tracing", "note", place)
+        if len(trace.places) > MOST_PLACES:
+            self.note("decided while tracing", "note", f"and {len(trace.places) - MOST_PLACES} more lines")
+        other = "does not compile" if script.converted is None else "differs once compiled"
+        if trace.rank:
+            why = f"it holds at the rank of the example, not at another one that eager takes, and the model {other}."
+            return self.end("trace", f"{why} Use it if the rank never changes.", trace)
+        count = f"{len(trace.places)} line" + "s" * (len(trace.places) != 1)
+        why = (
+            f"it holds on every input tried, but warned at {count}: there a tensor became a Python value, and the "
+            f"trace goes on as the example went. The model {other}. Look at the lines and give inputs that would "
+            "decide otherwise in `others`; where none can, use the trace."
+        )
+        return self.end("trace", why, trace)
 
     # --- the two conversions of a whole module ---------------------------------------------------------------------
 
@@ -212,10 +266,16 @@ class _Search:
 
     def trace(self, module: Callable[..., Any], reference: Any = None, cases: list[Case] | None = None) -> _Attempt:
         cases = cases or self.cases
-        converted, refused, decisions = _traced(module, cases[0])
+        reference = reference or self.model
+        converted, refused, decisions, places = _traced(module, cases[0])
+        wrapped = ""
+        if converted is None and "one kind" not in refused and (wrapped := _record_of(module, cases[0])):
+            converted, _, decisions, places = _traced(_fields_only(module), cases[0])
+            reference = _fields_only(_copied(reference))
         if converted is None:
             return _Attempt(refused=refused, decisions=decisions)
-        return self.compare(reference or self.model, _Attempt(converted, decisions=decisions), cases)
+        attempt = _Attempt(converted, decisions=decisions, places=places, wrapped=wrapped)
+        return self.compare(reference, attempt, cases)
 
     def compare(self, reference: Any, attempt: _Attempt, cases: list[Case]) -> _Attempt:
         """Fill in what differs from eager on these inputs, and which member of a tuple is eager's result."""
@@ -275,7 +335,7 @@ class _Search:
         self.report(f"script, with {names} traced", attempt)
         if not attempt.holds:
             return None
-        why = f"the whole holds neither traced nor compiled; with {names} traced inside, the compiled model holds."
+        why = f"{self.whole()}; with {names} traced inside, the compiled model holds."
         return self.end("mix", why, attempt, parts)
 
     def trace_with_scripted_parts(self) -> Recommendation | None:
@@ -297,7 +357,7 @@ class _Search:
         if not attempt.clean:
             return None
         kept = "keeps its control flow and holds" if ir.has_control_flow(attempt.converted) else "holds"
-        why = f"the whole holds neither traced nor compiled; with {names} scripted inside, the trace {kept}."
+        why = f"{self.whole()}; with {names} scripted inside, the trace {kept}."
         return self.end("mix", why, attempt, parts)
 
     def smallest_untraceable(self, above: str) -> list[tuple[str, _Attempt]]:
@@ -311,6 +371,11 @@ class _Search:
             if not attempt.clean:
                 found += self.smallest_untraceable(name) or [(name, attempt)]
         return found
+
+    def whole(self) -> str:
+        if self.trace_holds:
+            return "the trace of the whole held but had to decide something, and the whole does not hold compiled"
+        return "the whole holds neither traced nor compiled"
 
     def inputs_of(self, name: str) -> list[Case]:
         """What the submodule `name` gets in eager, for each input of the model that it was called for."""
@@ -332,6 +397,7 @@ class _Search:
         else:
             how = "equal to the last bit" if attempt.exact else "equal within tolerance"
             place = "" if attempt.member is None else f"; eager's result is member {attempt.member} of a tuple"
+            place += f"; eager returns {attempt.wrapped}, the trace its tensors as a dict" if attempt.wrapped else ""
             self.note(step, "holds", how + place)
         if attempt.decisions:
             shown = "; ".join(attempt.decisions[:3])
@@ -344,6 +410,66 @@ class _Search:
         converted, member = (attempt.converted, attempt.member) if attempt else (None, None)
         names = tuple(case.name for case in self.cases)
         return Recommendation(advice, why, tuple(self.evidence), converted, parts or {}, member, names)
+
+
+class _Fields(nn.Module):
+    """Call, and give the tensors of a record as a dict by field: what a trace can return."""
+
+    def __init__(self, inner: Callable[..., Any]) -> None:
+        super().__init__()
+        self.inner = inner
+        self.train(getattr(inner, "training", False))
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return _plain(self.inner(*args, **kwargs))
+
+
+def _fields_only(inner: Callable[..., Any]) -> _Fields:
+    """`_Fields`, with the argument names of what it wraps: a trace is called by them."""
+
+    def forward(self: _Fields, *args: Any, **kwargs: Any) -> Any:
+        return _plain(self.inner(*args, **kwargs))
+
+    with contextlib.suppress(TypeError, ValueError):
+        known = inspect.signature(inner.forward if isinstance(inner, nn.Module) else inner)
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        forward.__signature__ = known.replace(parameters=[own, *known.parameters.values()])  # type: ignore[attr-defined]
+    return type("_Fields", (_Fields,), {"forward": forward})(inner)
+
+
+def _plain(value: Any) -> Any:
+    """A record as a dict, without what is no tensor; tuples and lists as tuples."""
+    fields = value if isinstance(value, Mapping) else fields_of(value)
+    if fields is not None:
+        made = {str(k): _plain(v) for k, v in fields.items()}
+        return _one_sort({k: v for k, v in made.items() if v is not None})
+    if isinstance(value, (list, tuple)):
+        items = tuple(x for x in map(_plain, value) if x is not None)
+        return items or None
+    return value if isinstance(value, Tensor) else None
+
+
+def _one_sort(found: dict[str, Any]) -> dict[str, Tensor] | None:
+    """A trace's dict holds tensors only: what is nested gets a name of its own."""
+    flat: dict[str, Tensor] = {}
+    for name, value in found.items():
+        if isinstance(value, Tensor):
+            flat[name] = value
+        else:
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            flat |= _one_sort({f"{name}.{k}": v for k, v in pairs}) or {}
+    return flat or None
+
+
+def _record_of(module: Callable[..., Any], case: Case) -> str:
+    """The class of what eager returns, where it has fields and among them tensors; otherwise nothing."""
+    args, kwargs = copy.deepcopy((case.args, dict(case.kwargs)))
+    try:
+        out = _copied(module)(*args, **kwargs)
+    except Exception:
+        return ""
+    record = isinstance(out, Mapping) or fields_of(out) is not None
+    return type(out).__name__ if record and _plain(out) else ""
 
 
 class _Member:
@@ -375,6 +501,20 @@ def _probes(example_inputs: Any, others: Any) -> list[Case]:
             (case,) = batch_sizes(example, (new,), dim)
             made.append(Case(case.args, case.kwargs, f"size {new} in dimension {dim}"))
     return [example, *given, *made]
+
+
+def _of_other_rank(example: Case) -> list[Case]:
+    """The example with a dimension more and one less in every tensor."""
+    changes = {
+        "a dimension more": lambda x: x.unsqueeze(0),
+        "a dimension less": lambda x: x.select(0, 0).clone(),
+    }
+    found = []
+    for name, change in changes.items():
+        with contextlib.suppress(IndexError, RuntimeError):
+            kwargs = {k: _mapped(v, change) for k, v in example.kwargs.items()}
+            found.append(Case(_mapped(example.args, change), kwargs, name))
+    return found
 
 
 def _case(value: Any, name: str = "") -> Case:
@@ -446,12 +586,14 @@ def _error_of(model: Callable[..., Any], case: Case) -> str:
     return ""
 
 
-def _traced(module: Callable[..., Any], case: Case) -> tuple[Any, str, tuple[str, ...]]:
-    """(the trace or None, the error, the source lines at which a TracerWarning was raised)."""
+def _traced(module: Callable[..., Any], case: Case) -> tuple[Any, str, tuple[str, ...], tuple[str, ...]]:
+    """(the trace or None, the error, the source lines at which a TracerWarning was raised, the same with places)."""
     args, kwargs = copy.deepcopy((case.args, dict(case.kwargs)))
+    if args and kwargs and (named := _named(module, args)) is not None:
+        args, kwargs = (), named | kwargs
     example = {"example_kwarg_inputs": kwargs} if kwargs and not args else {"example_inputs": args}
     if args and kwargs:
-        return None, "positional and keyword examples cannot be traced together; give one kind", ()
+        return None, "positional and keyword examples cannot be traced together; give one kind", (), ()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", torch.jit.TracerWarning)
@@ -464,8 +606,24 @@ def _traced(module: Callable[..., Any], case: Case) -> tuple[Any, str, tuple[str
                 break
             except Exception as failure:
                 error = _first_line(failure)
-    places = (_place(w) for w in seen if not str(w.message).startswith(NO_DECISION))
-    return traced, "" if traced is not None else error, tuple(dict.fromkeys(places))
+    seen = [w for w in seen if not str(w.message).startswith(NO_DECISION)]
+    places, located = dict.fromkeys(map(_place, seen)), dict.fromkeys(map(_located, seen))
+    return traced, "" if traced is not None else error, tuple(places), tuple(located)
+
+
+def _named(module: Callable[..., Any], args: tuple[Any, ...]) -> dict[str, Any] | None:
+    """Positional arguments by their names; None where they have none. `torch.jit.trace` takes one kind only."""
+    try:
+        inner = module.inner if isinstance(module, _Fields) else module
+        bound = inspect.signature(inner.forward if isinstance(inner, nn.Module) else inner).bind_partial(*args)
+    except (TypeError, ValueError):
+        return None
+    kinds = {p.kind for name, p in bound.signature.parameters.items() if name in bound.arguments}
+    return dict(bound.arguments) if kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD} else None
+
+
+def _located(warning: warnings.WarningMessage) -> str:
+    return f"{_file(warning.filename)}, line {warning.lineno}: {_place(warning)}"
 
 
 def _place(warning: warnings.WarningMessage) -> str:
@@ -559,11 +717,6 @@ def _recorded_inputs(model: nn.Module, cases: list[Case]) -> dict[str, list[Case
 
 
 def _reason_to_rewrite(trace: _Attempt, script: _Attempt) -> str:
-    if trace.holds:
-        return (
-            "the trace held on these inputs, but took decisions that it cannot repeat, and nothing else converts. "
-            "Move what decides into a submodule that compiles, or prove that it always decides the same."
-        )
     if script.converted is not None:
         return "the compiled model differs from eager, and so does the trace; mend what the evidence names."
     return "neither the whole nor a mix of its submodules converts; move what decides into a part that compiles."

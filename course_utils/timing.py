@@ -35,6 +35,8 @@ from torch.utils import benchmark  # noqa: E402
 
 _extension_log.setLevel(_level)
 
+from course_utils.parity.check import error_text  # noqa: E402
+from course_utils.parity.compare import Rules, compare, leaves  # noqa: E402
 from course_utils.status_line import Show, status_line  # noqa: E402
 
 if TYPE_CHECKING:
@@ -221,7 +223,8 @@ def compare_speed(
     one call takes seconds go past it.
 
     Every call gets the same ``args``: a candidate that changes its input in place, or that works less on an
-    input it has seen, times something else than you think. That is for the caller to know.
+    input it has seen, times something else than you think. The first is told in the report's notes, where the
+    warm-up left other contents; the second is for the caller to know.
 
     ``progress``: a callable that is given one line at a time; True or False; by default a line appears after
     two seconds of work on a terminal and in a notebook, and never where the environment variable
@@ -251,11 +254,16 @@ def compare_speed(
     # A third of the budget goes to the warm-up, in equal shares: the rounds are the measurement.
     share = time_budget / 3 / len(candidates)
 
+    before, changed = _contents(args), []
     with status_line(progress) as show:
         for name, candidate in candidates.items():
             show(f"warming up {name}")
             with _naming(name), benchmark.set_torch_threads(threads):
                 warmups[name] = _warm_up(candidate, args, warmup_limit, share, clock)
+            now = _contents(args)
+            if not _alike(before, now):
+                changed.append(name)
+                before = now
             per_call = max(statistics.median(warmups[name][-WINDOW:]), 1e-9)
             numbers[name] = max(1, math.ceil(min_round_time / per_call))
             turn_cost[name] = per_call * (numbers[name] + max(numbers[name] // 100, 2))
@@ -299,7 +307,24 @@ def compare_speed(
         grad_mode=_grad_mode(),
         coverage=median_interval(rows[0].times, confidence)[2],
         margin=margin,
+        changed=tuple(changed),
     )
+
+
+def _contents(args: tuple[Any, ...]) -> list[Any]:
+    """The contents of the arguments, to see later whether a call has changed them."""
+    kept = []
+    for leaf in leaves(args):
+        if isinstance(leaf, torch.Tensor):
+            with torch.no_grad():
+                kept.append(leaf.detach().clone())
+        elif leaf is None or isinstance(leaf, (bool, int, float, str)):
+            kept.append(leaf)
+    return kept
+
+
+def _alike(before: list[Any], now: list[Any]) -> bool:
+    return len(before) == len(now) and compare(before, now, Rules(0.0, 0.0)).equal
 
 
 def _warm_up(
@@ -349,9 +374,8 @@ class _naming:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, Exception):
-            # TorchScript's messages are long, and what happened stands in their last line.
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            said = f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
+            # TorchScript's messages are long, and what happened stands in their last line; elsewhere it is the first.
+            said = error_text(error)
             raise ValueError(
                 f"Candidate {self.name!r} raised while it was timed. {said.rstrip('.')}. "
                 "Call it once by itself with the same arguments and mend it, or leave it out."
@@ -378,6 +402,7 @@ class SpeedReport:
     grad_mode: str  # "grad mode on", "grad mode off" or "inference mode"
     coverage: float  # probability that the interval of a ratio holds its true median
     margin: float = MARGIN  # the smallest difference that gets a verdict
+    changed: tuple[str, ...] = ()  # candidates whose calls changed their input
     caption: str = field(init=False, default="")  # what figure() shows, in words
 
     def __post_init__(self) -> None:
@@ -408,6 +433,11 @@ class SpeedReport:
     def notes(self) -> tuple[str, ...]:
         """What makes these numbers doubtful; empty when nothing does."""
         notes = []
+        if self.changed:
+            notes.append(
+                f"{', '.join(self.changed)} changed the input in place, so later calls got other values: "
+                "let the candidate work on a copy, x.clone()."
+            )
         busy = [row.name for row in self.rows if row.iqr_s > BUSY * row.median_s]
         if busy:
             notes.append(

@@ -3,8 +3,11 @@
 # No `from __future__ import annotations`: the models here are scripted.
 
 import copy
+import importlib
+import io
 import random
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +15,7 @@ import torchvision.models as zoo
 from torch import Tensor, nn
 
 from course_utils import bisection
-from course_utils.bisection import bisect_difference, bisect_script, fresh_types
+from course_utils.bisection import Place, bisect_difference, bisect_script, fresh_types
 from course_utils.parity import Case
 
 X = torch.tensor([[0.5, -1.0, 2.0, 1.5], [1.0, 0.25, -0.5, 3.0]])
@@ -455,3 +458,108 @@ def test_another_shape_is_a_difference():
 def test_inputs_of_another_kind_are_refused_in_words():
     with pytest.raises(TypeError, match="wrap a single argument"):
         bisect_difference(nn.ReLU(), torch.jit.script(nn.ReLU()), 3)
+
+
+# --- a trace that passes its tensors in another order ----------------------------------------------------------------
+
+
+class Doubles(nn.Module):
+    def forward(self, x, e):
+        return x * 2
+
+
+class Gathers(nn.Module):
+    def forward(self, x, e):
+        return x[e[0]] + x[e[1]]
+
+
+class Differs(nn.Module):
+    """Uses the second one first, and decides in Python."""
+
+    def forward(self, x, y):
+        z = y * 2
+        return z - x if bool(x.sum() > 0) else z + x
+
+
+class Edges(nn.Module):
+    def __init__(self, last):
+        super().__init__()
+        self.a, self.b = Doubles(), last
+
+    def forward(self, x, e):
+        return self.b(self.a(x, e), e)
+
+
+GRAPH = (torch.arange(12.0).reshape(4, 3), torch.tensor([[0, 1], [2, 3]]))
+
+
+def reloaded(module):
+    buffer = io.BytesIO()
+    torch.jit.save(module, buffer)
+    buffer.seek(0)
+    return torch.jit.load(buffer)
+
+
+@pytest.mark.parametrize("convert", [lambda m: m, reloaded, copy.deepcopy], ids=["traced", "loaded", "copied"])
+def test_a_trace_that_reorders_its_arguments_is_no_difference(convert):
+    report = bisect_difference(Edges(Gathers()), convert(trace(Edges(Gathers()), GRAPH)), GRAPH)
+    assert report.ok and report.compared == 3 and not report.left_out, str(report)
+
+
+def test_with_arguments_reordered_a_difference_is_found_all_the_same():
+    inputs = (torch.ones(3), torch.ones(3, 3))
+    traced = trace(Edges(Differs()), inputs)
+    report = bisect_difference(Edges(Differs()), traced, (-inputs[0], inputs[1]))
+    assert (report.name, report.what) == ("b", "value"), str(report)
+
+
+def test_where_the_order_cannot_be_known_nothing_inside_is_blamed():
+    inputs = (torch.ones(3), torch.ones(3))  # of one type: either may be the first
+    traced = trace(Edges(Differs()), inputs)
+    report = bisect_difference(Edges(Differs()), traced, (-inputs[0], inputs[1]))
+    assert report.name == "" and dict(report.left_out)["b"], str(report)
+
+
+# --- the line that is shown ------------------------------------------------------------------------------------------
+
+
+def test_the_line_under_a_decorator_of_another_file_is_the_one_of_the_method(tmp_path, monkeypatch):
+    for name, text in {
+        "wrapping": "import functools\n\n\ndef wrap(f):\n    @functools.wraps(f)\n    def inner(*a):\n"
+        "        return f(*a)\n    return inner\n",
+        "wrapped_up": "# " + "\n# ".join("abcdefghijklmnop") + "\nfrom torch import nn\nfrom wrapping import wrap\n\n\n"
+        "class Odd(nn.Module):\n    @wrap\n    def forward(self, x):\n        y = x + 1\n"
+        "        return sorted(y, key=lambda v: -v)\n",
+    }.items():
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = importlib.import_module("wrapped_up").Odd
+    (place,) = [f.place for f in bisect_script(kind()).failures]
+    source = (tmp_path / "wrapped_up.py").read_text(encoding="utf-8").splitlines()
+    if place.line:
+        assert place.file == "wrapped_up.py" and source[place.line - 1].strip() == place.text, str(place)
+    assert place.text in "\n".join(source)
+
+
+class Comprehends(nn.Module):
+    def forward(self, x):
+        parts = [
+            x[i]
+            for i in range(3)
+            if i > 0
+        ]  # fmt: skip
+        return parts[0]
+
+
+@pytest.mark.parametrize("part", [Sorted, Formatted, Comprehends])
+def test_file_line_and_text_are_of_one_line(part):
+    (place,) = [f.place for f in bisect_script(part()).failures]
+    assert not str(place).rstrip().endswith(":")
+    written = Path(__file__).read_text(encoding="utf-8").splitlines()
+    assert place.file == Path(__file__).name and written[place.line - 1].strip() == place.text
+
+
+def test_an_empty_line_is_not_shown():
+    assert str(Place("a.py", 3, "")) == "a.py, line 3"
+    assert str(Place("a.py", 3, "x = 1")) == "a.py, line 3: x = 1"
+    assert str(Place("", 0, "x = 1")) == "no line is given: x = 1"

@@ -1,6 +1,7 @@
 """check_parity on pairs of kinds that no lesson shows: planted differences are found, equal pairs raise no alarm."""
 
 import copy
+import dataclasses
 import io
 import warnings
 
@@ -324,3 +325,145 @@ def test_equal_pair_raises_no_alarm(name):
     reference, candidate, inputs, options = EQUAL[name]()
     report = check_parity(reference, candidate, inputs, **options)
     assert report.ok and report.worst.elements, report.text()
+
+
+# --- what lies beside the values: objects, nested and quantised tensors, memory, zeros
+
+
+class Plain:
+    def __init__(self, logits: Tensor) -> None:
+        self.logits, self.me = logits, self
+
+
+class Slotted:
+    __slots__ = ("logits",)
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+
+
+@dataclasses.dataclass
+class Record:
+    logits: Tensor
+    parts: list[Plain]
+
+
+def nest(*rows: Tensor) -> Tensor:
+    return torch.nested.nested_tensor(list(rows))
+
+
+def quantise(x: Tensor, scale: float, zero: int) -> Tensor:
+    return torch.quantize_per_tensor(x, scale, zero, torch.qint8)
+
+
+def channels(x: Tensor, zero: int) -> Tensor:
+    zeros = torch.tensor([zero] * x.shape[0])
+    return torch.quantize_per_channel(x, torch.full((x.shape[0],), 0.1), zeros, 0, torch.qint8)
+
+
+def inferred(x: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return x * 2
+
+
+def same_memory(x: Tensor) -> tuple[Tensor, Tensor]:
+    y = x * 2
+    return y, y.view(-1)
+
+
+def own_memory(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x * 2, (x * 2).view(-1)
+
+
+BESIDE = {
+    "plain objects": (lambda x: Plain(x), lambda x: Plain(x + 1), {}, "value"),
+    "objects with slots": (lambda x: Slotted(x), lambda x: Slotted(x + 1), {}, "value"),
+    "objects in a list in a dataclass": (
+        lambda x: Record(x, [Plain(x)]),
+        lambda x: Record(x, [Plain(x + 1)]),
+        {},
+        "value",
+    ),
+    "nested tensors, values": (lambda x: nest(x, x[:1]), lambda x: nest(x, x[:1] + 1), {}, "value"),
+    "nested tensors, lengths": (lambda x: nest(x, x[:1]), lambda x: nest(x, x[:2]), {}, "shape"),
+    "nested tensors, number": (lambda x: nest(x, x), lambda x: nest(x, x, x), {}, "shape"),
+    "a nested tensor and a padded one": (lambda x: nest(x, x), lambda x: torch.stack([x, x]), {}, "layout"),
+    "zero point of a quantised output": (
+        lambda x: quantise(x * 0, 0.1, 0),
+        lambda x: quantise(x * 0, 0.1, 1),
+        {},
+        "quantisation",
+    ),
+    "scale of a quantised output": (
+        lambda x: quantise(x * 0, 0.1, 0),
+        lambda x: quantise(x * 0, 0.2, 0),
+        {},
+        "quantisation",
+    ),
+    "zero points by channel": (lambda x: channels(x * 0, 0), lambda x: channels(x * 0, 1), {}, "quantisation"),
+    "an output is a view of the input": (
+        lambda x: x + 0,
+        lambda x: x.view(-1).view(x.shape),
+        {"check_memory": True},
+        "memory",
+    ),
+    "two outputs share memory": (own_memory, same_memory, {"check_memory": True}, "memory"),
+    "channels_last output": (
+        lambda x: x.reshape(1, 2, 3, 4) * 1,
+        lambda x: (x.reshape(1, 2, 3, 4) * 1).contiguous(memory_format=torch.channels_last),
+        {"check_memory": True},
+        "memory",
+    ),
+    "an inference tensor": (lambda x: x * 2, inferred, {"check_memory": True}, "memory"),
+    "the sign of zero": (
+        lambda x: x.clamp(max=0) * -1,
+        lambda x: (x.clamp(max=0) * -1).abs(),
+        {"signed_zero": True},
+        "value",
+    ),
+    "wrong under inference mode only": (
+        lambda x: x * 2,
+        lambda x: x * 3 if torch.is_inference_mode_enabled() else x * 2,
+        {"modes": ("as_is", "inference")},
+        "value",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_lies_beside_the_values_is_found_or_named(name):
+    reference, candidate, options, kind = BESIDE[name]
+    report = check_parity(reference, candidate, x, **options)
+    assert kind in {f.kind for f in report.findings}, report.text()
+    for option in options.keys() & {"check_memory", "signed_zero"}:  # off, the report names it
+        report = check_parity(reference, candidate, x)
+        assert report.ok and any(f"{option}=True makes it a finding" in note for note in report.notes), report.text()
+    for fn in (reference, candidate):  # equal to itself
+        report = check_parity(fn, lambda x, fn=fn: fn(x), x, **options)
+        assert report.ok and not any("makes it a finding" in note for note in report.notes), report.text()
+
+
+class Odd:
+    def __eq__(self, other):
+        raise RuntimeError("no")
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda x: object(), lambda x: x.to("meta"), lambda x: torch.Generator(), lambda x: iter([x]), lambda x: Odd()],
+)
+def test_what_cannot_be_compared_is_not_ok(make):
+    report = check_parity(make, lambda x: make(x), x)
+    assert not report.ok and report.text().startswith("NOT OK: nothing was compared"), report.text()
+    report = check_parity(lambda x: (x, make(x)), lambda x: (x, make(x)), x)
+    assert not report.ok and report.text().startswith("NOT OK: 1 of the outputs not compared"), report.text()
+
+
+def test_an_error_says_its_type_once():
+    def reshaped(x: Tensor) -> Tensor:
+        return x.reshape(7)
+
+    report = check_parity(lambda x: x, script(reshaped), x)
+    assert "RuntimeError: shape" in report.text() and "RuntimeError: RuntimeError" not in report.text()

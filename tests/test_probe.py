@@ -1,6 +1,7 @@
 """The probe finds planted divergences, raises no false alarm, makes its finds small and keeps within its limits."""
 
 import copy
+import dataclasses
 import math
 import random
 import time
@@ -213,7 +214,7 @@ WRONG = [
     (by_rank, (ROWS,), "rank"), (by_dtype, (ROWS,), "dtype"), (fixed_dtype, (ROWS,), "rank"),
     (by_memory, (ROWS,), "memory"), (by_requires_grad, (ROWS,), "grad"), (no_grad_inside, (ROWS,), "grad"),
     (python_random, (ONE,), "example"), (unused_random, (ONE,), "example"), (size_in_place, (ONE,), "example"),
-    (two_lengths, (ONE, ONE), "shape"), (key_there, ({"x": ONE, "y": ONE},), "values"),
+    (two_lengths, (ONE, ONE), "apart"), (key_there, ({"x": ONE, "y": ONE},), "values"),
     (sorted_already, (ONE,), "values"), (any_negative, (ONE,), "values"), (all_zero, (ONE,), "values"),
     (even, (ROWS,), "batch"), (square, (ROWS,), "batch"), (wide, (ROWS,), "shape"),
     (index_of, (ROWS, torch.tensor(1)), "values"), (flag_argument, (ONE, torch.tensor(True)), "values"),
@@ -227,7 +228,7 @@ def name_of(value):
 
 @pytest.mark.parametrize(("function", "example", "kind"), WRONG, ids=name_of)
 def test_a_wrong_trace_is_found(function, example, kind):
-    vary = (*INPUTS, "mode", "grad")
+    vary = (*INPUTS, "apart", "mode", "grad")
     traced = trace(copy.deepcopy(function), *example)
     search = find_divergence(function, traced, example, vary=vary)
     assert search.found is not None, str(search)
@@ -539,3 +540,250 @@ def test_the_report_reads():
     page = search._repr_html_()
     assert "<th" in page and "eager" in page and "<script" not in page and " at 0x" not in page
     assert "no divergence found" in str(find_divergence(by_where, by_where, ONE))
+
+
+# --- differences that one example hides ------------------------------------------------------------------------------
+
+
+class Out:
+    def __init__(self, value):
+        self.value = value
+
+
+@dataclasses.dataclass
+class Result:
+    value: torch.Tensor
+
+
+def rows_from_table(x, beyond):
+    return torch.where(torch.arange(x.shape[0]) < beyond, 2.0, 3.0)[:, None] * x
+
+
+def small_channel(x, factor):
+    return x * torch.tensor([1e5, 1e4, factor])
+
+
+def nest(*rows):
+    return torch.nested.nested_tensor(list(rows))
+
+
+class PaddedMask(nn.Module):
+    """Attention over tokens with a mask; its trace keeps the length in one place."""
+
+    def __init__(self, length):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table, self.length = nn.Embedding(10, 4), length
+
+    def forward(self, ids, mask):
+        x = self.table(ids)
+        if ids.shape[1] != self.length and self.length:
+            return x * 0
+        scores = (x @ x.mT).masked_fill(mask[:, None] == 0, -1e9)
+        return scores.softmax(-1) @ x
+
+
+IDS, MASK = torch.tensor([[1, 4, 9, 2], [3, 3, 0, 5]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+HALVES = torch.tensor([0.3, 1.2, -0.7, 2.1])
+HIDDEN = {
+    "round half up": (torch.round, lambda x: (x + 0.5).floor(), HALVES, {"vary": INPUTS[:3]}, "values"),
+    "greater or equal": (
+        lambda x: torch.where(x > 1, x, 0),
+        lambda x: torch.where(x >= 1, x, 0),
+        HALVES,
+        {"vary": ("values",)},
+        "values",
+    ),
+    "small channel": (lambda x: small_channel(x, 1), lambda x: small_channel(x, 1.1), ROWS, {}, "values"),
+    "batch above 64": (
+        lambda x: x * 2,
+        lambda x: rows_from_table(x, 64),
+        torch.ones(8, 3),
+        {"vary": INPUTS[:3]},
+        "batch",
+    ),
+    "length above 512": (
+        lambda x: x.cumsum(1),
+        lambda x: torch.cat([x[:, :512].cumsum(1), x[:, 512:]], 1),
+        torch.ones(2, 100),
+        {},
+        "shape",
+    ),
+    "above 1e4": (lambda x: x * 1, lambda x: x.clamp(max=1e4), ROWS, {"vary": INPUTS[:3]}, "values"),
+    "negative zero": (lambda x: x.signbit(), lambda x: x < 0, HALVES, {}, "values"),
+    "sign of zero lost": (lambda x: x * -1, lambda x: x * -1 + 0, HALVES, {"signed_zero": True}, "values"),
+    "maximum and fmax": (torch.maximum, torch.fmax, (HALVES, HALVES + 1), {"vary": ("special",)}, "special"),
+    "nan replaced": (lambda x: x, lambda x: x.nan_to_num(0), HALVES, {"vary": ("special",)}, "special"),
+    "growth is used": (
+        lambda x: x * 3 if len(x) > 64 else x * 2,
+        lambda x: x * 2,
+        torch.ones(8, 3),
+        {"growth": 1000},
+        "batch",
+    ),
+    "growth far": (
+        lambda x: x * 3 if len(x) > 7000 else x * 2,
+        lambda x: x * 2,
+        torch.ones(8, 3),
+        {"growth": 1000},
+        "batch",
+    ),
+    "one token of 30000": (
+        lambda x: x * 1.0,
+        lambda x: torch.where(x == 17_321, 0.0, x * 1.0),
+        IDS,
+        {"low": 0, "high": 29_999},
+        "values",
+    ),
+    "channels_last input": (
+        lambda x: x * 2,
+        lambda x: x * 3 if x.is_contiguous(memory_format=torch.channels_last) else x * 2,
+        torch.rand(2, 3, 4, 4),
+        {"vary": ("values", "memory")},
+        "memory",
+    ),
+    "plain objects": (lambda x: Out(x), lambda x: Out(x + 1), HALVES, {}, "example"),
+    "dataclasses": (lambda x: Result(x), lambda x: Result(x.relu()), HALVES.abs(), {}, "values"),
+    "nested, values": (lambda x: nest(x, x), lambda x: nest(x, x + 1), HALVES, {}, "example"),
+    "nested, lengths": (lambda x: nest(x, x), lambda x: nest(x, x[:1]), HALVES, {}, "example"),
+    "zero point": (
+        lambda x: torch.quantize_per_tensor(x * 0, 0.1, 0, torch.qint8),
+        lambda x: torch.quantize_per_tensor(x * 0, 0.1, 1, torch.qint8),
+        HALVES,
+        {},
+        "example",
+    ),
+    "output is a view": (lambda x: x + 0, lambda x: x[:], HALVES, {"check_memory": True}, "example"),
+    "inference mode only": (
+        lambda x: x * 2,
+        lambda x: x * 3 if torch.is_inference_mode_enabled() else x * 2,
+        HALVES,
+        {"vary": ("mode",)},
+        "mode",
+    ),
+    "named tuple lost": (lambda x: Pair(x, x), lambda x: (x, x), HALVES, {"structure": "interface"}, "example"),
+    "length fixed, with a mask": (PaddedMask(0), PaddedMask(4), (IDS, MASK), {}, "shape"),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_what_one_example_hides_is_found(name):
+    model, converted, example, options, kind = HIDDEN[name]
+    search = find_divergence(model, converted, example, **options)
+    assert search.found is not None and search.found.kind in (kind, "mixed"), str(search)
+
+
+def test_what_is_let_pass_is_told():
+    search = find_divergence(lambda x: x + 0, lambda x: x[:], HALVES, vary=("values",))
+    assert search.ok and "check_memory=True makes it a finding" in str(search), str(search)
+    search = find_divergence(lambda x: x * -1, lambda x: x * -1 + 0, HALVES)
+    assert search.ok and "signed_zero=True makes it a finding" in str(search), str(search)
+    assert not find_divergence(lambda x: x * 2, lambda x: x + x, HALVES).passed
+
+
+def test_nothing_compared_is_not_ok():
+    search = find_divergence(lambda x: object(), lambda x: object(), HALVES)
+    assert not search.ok and str(search).startswith("NOT OK: nothing was compared"), str(search)
+    assert "nothing was compared" in search._repr_html_()
+    search = find_divergence(lambda x: (x, object()), lambda x: (x, object()), HALVES)
+    assert search.ok and "note       not compared: out[1], object" in str(search), str(search)
+
+
+class TestSizesThatBelongTogether:
+    def broadcast(self, ids, mask):
+        return ids * 2 * mask
+
+    def test_a_mask_changes_with_its_ids(self):
+        """Apart, the conversion raises; nobody sends that."""
+        seen = []
+
+        def strict(ids, mask):
+            seen.append((ids.shape, mask.shape))
+            assert ids.shape[:2] == mask.shape[:2]
+            return ids * 2 * mask
+
+        search = find_divergence(self.broadcast, strict, (IDS, MASK), vary=("values", "batch", "shape"))
+        assert search.ok and search.tried["batch"] > 3 and search.tried["shape"] > 3, str(search)
+        assert all(ids == mask for ids, mask in seen)
+
+    def test_apart_when_asked(self):
+        def strict(ids, mask):
+            return ids.reshape(mask.shape) * 2 * mask
+
+        search = find_divergence(self.broadcast, strict, (IDS, MASK), vary=("apart",))
+        assert search.found.kind == "apart" and "alone" in search.found.change, str(search)
+
+    def test_a_second_example_shows_that_they_are_independent(self):
+        def both(x, y):
+            return x.sum() * y.sum() if x.shape[0] == y.shape[0] else x.sum() - y.sum()
+
+        def one(x, y):
+            return x.sum() * y.sum()
+
+        assert find_divergence(both, one, (ONE, ONE + 1)).ok
+        search = find_divergence(both, one, [(ONE, ONE + 1), (torch.zeros(3), torch.zeros(2))])
+        assert search.found.kind == "shape", str(search)
+
+    def test_what_eager_refuses_together_changes_apart(self):
+        def once(x, y):
+            assert y.shape[0] == 2
+            return x.sum() / x.shape[0] * y
+
+        def fixed(x, y):
+            return x.sum() / 2 * y
+
+        search = find_divergence(once, fixed, (ONE, ONE + 1))
+        assert search.found is not None and search.found.args[1].shape == (2,), str(search)
+
+    def test_masks_and_indices_stay_in_range(self):
+        ids, masks = [], []
+
+        def model(x, mask):
+            ids.append((x.min().item(), x.max().item()) if x.numel() else (0, 0))
+            masks.append((mask.min().item(), mask.max().item()) if mask.numel() else (0, 0))
+            assert bool((x >= 0).all()) and bool((x < 10).all())
+            return x * mask
+
+        search = find_divergence(model, lambda x, mask: x * mask, (IDS, MASK))
+        assert search.ok and min(m for m, _ in masks) >= 0 and max(m for _, m in masks) <= 1
+        assert search.refused < 25, str(search)
+
+
+class TestMoreThanOneFinding:
+    def test_kinds_of_difference_are_listed_once_each(self):
+        def model(x):
+            return x * 2 if x.sum() > 0 else x * 3
+
+        def other(x):
+            return x * 2 if x.shape[0] == 4 else x.sum()
+
+        search = find_divergence(model, other, ROWS, findings=5)
+        kinds = {(one.kind, one.finding.kind) for one in search.findings}
+        assert {("values", "value"), ("batch", "shape")} <= kinds and len(kinds) == len(search.findings) <= 5
+        assert search.found is search.findings[0] and str(search).count("DIVERGES") == len(search.findings)
+        assert search._repr_html_().count("DIVERGES") == len(search.findings)
+
+    def test_one_of_the_example_hides_no_other(self):
+        class Counts(nn.Module):
+            n = 0
+
+            def forward(self, x):
+                self.n += 1
+                return x.relu()
+
+        search = find_divergence(Counts(), lambda x: x, ROWS, findings=3)
+        assert search.found.kind == "example" and search.found.finding.kind == "state"
+        assert any(one.finding.kind == "value" and one.kind == "values" for one in search.more), str(search)
+        assert not find_divergence(Counts(), lambda x: x, ROWS).more
+
+    def test_at_least_one(self):
+        with pytest.raises(ValueError, match="findings is at least 1"):
+            find_divergence(sign, sign, ONE, findings=0)
+
+
+def test_a_record_among_the_inputs_is_varied():
+    def model(r):
+        return r.value * 2 if r.value.sum() > 0 else r.value
+
+    search = find_divergence(model, lambda r: r.value * 2, (Result(ONE),))
+    assert search.found.kind == "values" and isinstance(search.found.args[0], Result)

@@ -3,6 +3,8 @@
 # No `from __future__ import annotations`: the models here are scripted.
 
 import copy
+import dataclasses
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -329,3 +331,127 @@ class TestTheReport:
         for one in found.values():
             assert "0x" not in str(one)
             assert "site-packages" not in str(one) and __file__ not in str(one)
+
+
+# --- a trace with a reservation --------------------------------------------------------------------------------------
+
+
+class Checked(nn.Module):
+    """Warns, never decides otherwise on an input that it takes, and does not compile."""
+
+    def forward(self, x, **kw):
+        if x.shape[-1] != 4:
+            raise ValueError("four, please")
+        return x * 2
+
+
+class WarnsTwice(Checked):
+    def forward(self, x, *rest):
+        if bool(x.abs().max() > 1e30):
+            raise ValueError("too large")
+        return super().forward(x) + (0 if bool(x.isnan().any()) else 1)
+
+
+class ModelOutput(OrderedDict):
+    """As in libraries of transformers: a dict whose members are attributes, too."""
+
+    def __getattr__(self, name):
+        return self[name]
+
+
+@dataclasses.dataclass
+class Output:
+    hidden: torch.Tensor
+    pooled: torch.Tensor | None = None
+    states: tuple = ()
+    name: str = "encoder"
+
+
+class Encoder(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table, self.kind = nn.Embedding(9, 4), kind
+
+    def forward(self, ids, mask=None, **kwargs):
+        if ids.dim() != 2:
+            raise ValueError("ids are [batch, length]")
+        x = self.table(ids)
+        x = x if mask is None else x * mask[..., None]
+        if self.kind is dict:
+            return {"hidden": x, "pooled": x.mean(1)}
+        if self.kind is ModelOutput:
+            return ModelOutput(hidden=x, pooled=x.mean(1))
+        return Output(x, x.mean(1), (x, x * 2))
+
+
+IDS, MASK = torch.tensor([[1, 4, 8, 2], [3, 3, 0, 5]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+
+
+class TestATraceWithAReservation:
+    @pytest.mark.parametrize(("model", "lines"), [(Checked(), 1), (WarnsTwice(), 3)])
+    def test_it_is_no_rewrite_and_the_lines_are_named(self, model, lines) -> None:
+        advice = recommend(model, X)
+        assert advice.advice == "trace" and "warned" in advice.why, str(advice)
+        assert torch.equal(advice(X), model(X))
+        places = [e.text for e in advice.evidence if e.step == "decided while tracing"]
+        assert len(places) == lines and all("test_recommend.py, line" in p for p in places), str(advice)
+
+    def test_where_an_input_differs_it_is_a_rewrite(self) -> None:
+        class Decides(nn.Module):
+            def forward(self, x, **kw):
+                return x * 2 if bool(x.sum() > 0) else x * 3
+
+        assert recommend(Decides(), X).advice == "rewrite"
+
+
+class TestModelsThatReturnRecords:
+    @pytest.mark.parametrize("kind", [dict, ModelOutput, Output])
+    @pytest.mark.parametrize("inputs", [(IDS,), (IDS, MASK), Case((IDS,), {"mask": MASK}), Case((), {"ids": IDS})])
+    def test_they_get_a_conversion(self, kind, inputs) -> None:
+        model = Encoder(kind).eval()
+        advice = recommend(model, inputs)
+        assert advice.advice == "trace", str(advice)
+        case = inputs if isinstance(inputs, Case) else Case(inputs)
+        eager = model(*case.args, **case.kwargs)
+        given = advice(*case.args, **case.kwargs)
+        wanted = vars(eager) if isinstance(eager, Output) else eager
+        assert torch.equal(given["hidden"], wanted["hidden"]) and torch.equal(given["pooled"], wanted["pooled"])
+        if kind is Output:
+            assert "eager returns Output, the trace its tensors as a dict" in " ".join(str(advice).split())
+            assert torch.equal(given["states.1"], eager.states[1])
+
+
+class TestAnotherRank:
+    class ByRank(nn.Module):
+        def forward(self, x):
+            return x.mean(1) if x.dim() == 2 else x.mean(0)
+
+    class ByRankOnly(nn.Module):
+        def forward(self, *xs):
+            return xs[0].mean(1) if xs[0].dim() == 2 else xs[0].mean(0)
+
+    def test_the_compiled_model_is_advised(self) -> None:
+        advice = recommend(self.ByRank(), X)
+        assert advice.advice == "script" and "at the rank of the example only" in advice.why, str(advice)
+        assert "a dimension less" in advice.inputs
+
+    def test_where_nothing_compiles_the_trace_is_with_its_reservation(self) -> None:
+        advice = recommend(self.ByRankOnly(), X)
+        assert advice.advice == "trace" and "at the rank of the example" in advice.why, str(advice)
+        assert any(e.step == "trace, another rank" and e.outcome == "differs" for e in advice.evidence)
+
+    def test_a_rank_that_eager_refuses_is_not_tried(self) -> None:
+        assert not any("a dimension" in name for name in recommend(nn.Conv1d(3, 2, 1), X[None, :, :]).inputs[:1])
+        assert not any("rank" in e.step for e in recommend(Checked(), X).evidence)
+
+
+def test_the_reason_does_not_contradict_the_evidence() -> None:
+    class Warns(nn.Module):
+        def forward(self, x):
+            return x * 2 if bool(x.isnan().sum() < 1) else x * 3
+
+    advice = recommend(Around(Inherited(), Warns()), X)
+    assert advice.advice == "mix", str(advice)
+    held = any(e.step == "trace" and e.outcome == "holds" for e in advice.evidence)
+    assert held and "neither" not in advice.why, str(advice)

@@ -651,3 +651,20 @@ def test_importing_is_quiet_and_light(tmp_path):
         timeout=120,
     )
     assert (done.returncode, done.stdout.strip(), done.stderr.strip()) == (0, "[]", "")
+
+
+def test_of_a_message_of_several_lines_the_first_is_told():
+    def fails(x):
+        raise RuntimeError("boom\nsecond line")
+
+    with pytest.raises(ValueError, match=r"'fails' raised while it was timed\. RuntimeError: boom\. Call it once"):
+        compare_speed({"fails": fails}, torch.ones(2))
+
+
+def test_a_candidate_that_changes_its_input_is_told():
+    options = {"rounds": 5, "min_round_time": 1e-4, "time_budget": 0.5, "progress": False}
+    report = compare_speed({"kept": lambda x: x * 2, "grows": lambda x: x.mul_(2)}, torch.ones(2), **options)
+    assert report.changed == ("grows",)
+    assert "grows changed the input in place" in str(report) and "changed the input" in report._repr_html_()
+    for same in (lambda x: x.add_(0), lambda x: x.clone().mul_(2), lambda x: x / 0):
+        assert not compare_speed({"same": same}, torch.ones(2), **options).changed

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.parity.compare import Comparison, Rules, Stats, brief, compare, leaves
+from course_utils.parity.compare import Comparison, Rules, Stats, brief, compare, leaves, located
 from course_utils.parity.report import Finding, ParityReport, Where
 from course_utils.parity.state import (
     Ledger,
@@ -24,7 +24,7 @@ from course_utils.parity.state import (
     streams,
 )
 
-MODES = ("as_is", "eval", "train", "no_grad", "grad", "autocast")
+MODES = ("as_is", "eval", "train", "no_grad", "grad", "autocast", "inference")
 HINTS = {
     "value": "Run both on this input; look for a branch, a loop or a number that the conversion fixed.",
     "shape": "Look for a size that was recorded as a number: int(x.shape[0]), range(len(x)), a fixed view.",
@@ -38,6 +38,8 @@ HINTS = {
     "randomness": "Look for random numbers drawn outside torch, at conversion, or removed as dead code.",
     "mode": "A trace keeps the mode it was made in: trace the mode you need, or script the module.",
     "grad": "Look for torch.no_grad() or detach() in forward, and for weights that became constants.",
+    "memory": "Look for a missing clone() or contiguous(), and for who edits the result in place or reads its strides.",
+    "quantisation": "Look for a scale or a zero point that was observed anew at conversion.",
     "not compared": "Return tensors, numbers, strings, lists, tuples or dicts: their values can be compared.",
 }
 
@@ -143,6 +145,7 @@ class _Outcome:
     arguments: Any = None
     delta: dict[str, Any] = field(default_factory=dict)
     drew: tuple[str, ...] = ()
+    shares: tuple[str, ...] = ()  # which outputs lie in one piece of memory, with each other or an argument
     streams: dict[str, Any] = field(default_factory=dict)
     grads: dict[str, Tensor | None] | None = None
     grad_error: Exception | None = None
@@ -167,12 +170,16 @@ def error_text(error: BaseException) -> str:
     line = _PATH.sub(r"\1", line)
     line = line if len(line) <= 160 else line[:157] + "..."
     name = "torch.jit.Error" if isinstance(error, torch.jit.Error) else type(error).__name__
+    while line.startswith(f"{name}: "):  # TorchScript puts the type before the message, too
+        line = line.removeprefix(f"{name}: ")
     return f"{name}: {line}" if line else name
 
 
 @contextlib.contextmanager
 def _surroundings(words: list[str]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
+        if "inference" in words:
+            stack.enter_context(torch.inference_mode())
         if "no_grad" in words:
             stack.enter_context(torch.no_grad())
         if "grad" in words:
@@ -212,8 +219,22 @@ def _call(fn: Callable[..., Any], case: Case, seed: int, words: list[str], grads
             outcome.grads = _gradients(outcome.result, wanted)
         except Exception as error:
             outcome.grad_error = error
+    if outcome.error is None:
+        outcome.shares = _shared(outcome.result, args, kwargs)
     outcome.result = _released(outcome.result)
     return outcome
+
+
+def _shared(result: Any, args: Any, kwargs: Any) -> tuple[str, ...]:
+    """Pairs of an output and another output or an argument whose memory overlaps, in words."""
+    outputs = list(located(result, "out"))[:64]
+    others = [*located(args, "args"), *located(kwargs, "kwargs")][:64]
+    found = []
+    for i, (name, first, last) in enumerate(outputs):
+        for other, begin, end in [*others, *outputs[:i]]:
+            if first < end and begin < last:
+                found.append(f"{name} with {other}")
+    return tuple(found)
 
 
 def _parameters(fn: Callable[..., Any]) -> dict[str, Tensor]:
@@ -283,6 +304,8 @@ def check_parity(
     check_state: bool = True,
     check_inputs: bool = True,
     check_random: bool = True,
+    check_memory: bool = False,
+    signed_zero: bool = False,
     snapshot_mb: float = 2.0,
 ) -> ParityReport:
     """Run `reference` and `candidate` on the same inputs and report every difference.
@@ -295,8 +318,8 @@ def check_parity(
     with the same strides, requires_grad and shared memory.
 
     modes: how to run. "as_is" changes nothing; "eval" and "train" switch every module of both sides for the
-    run; "no_grad", "grad" and "autocast" (CPU, bfloat16) set the surroundings. Join with a plus:
-    "eval+no_grad".
+    run; "no_grad", "grad", "inference" (inference mode) and "autocast" (CPU, bfloat16) set the surroundings.
+    Join with a plus: "eval+no_grad".
 
     calls: how often each case is run on each side, one call after the other: TorchScript profiles the first
     call and optimises the next. Call n of both sides starts from random seed `seed + n - 1` and from the
@@ -320,7 +343,15 @@ def check_parity(
     so that a forward that edits them in place raises on both sides.
 
     check_state, check_inputs, check_random: look for differing changes of state, of the arguments, and
-    differing use of random numbers. snapshot_mb: parameters beyond this size are watched rather than copied:
+    differing use of random numbers. check_memory=True makes a finding of what is a note otherwise: another
+    order of the elements in memory (strides), an output that overlaps another output or an argument on one side
+    only, an inference tensor on one side only. signed_zero=True does so for 0.0 against -0.0.
+
+    Dataclasses and plain objects (attributes, no `__eq__` of their own) of one class are compared field by field,
+    nested tensors part by part, quantised ones also by scale and zero point. What cannot be compared, such as a
+    meta tensor, is a finding of its own: a report that compared nothing is not ok.
+
+    snapshot_mb: parameters beyond this size are watched rather than copied:
     a forward that changes one is reported, but the parameter is not put back.
 
     Where both sides raise they agree, with a note, whatever the types: TorchScript raises its own. Where one
@@ -344,7 +375,7 @@ def check_parity(
             raise ValueError(f"{name} is one of {', '.join(allowed)}; got {value!r}.")
     if calls < 1:
         raise ValueError(f"calls is at least 1, got {calls}; 3 also covers what TorchScript optimises.")
-    rules = Rules(rtol, atol, equal_nan, relative_to, structure)
+    rules = Rules(rtol, atol, equal_nan, relative_to, structure, memory=check_memory, signed_zero=signed_zero)
     check = _Check(reference, candidate, cases, rules, seed, calls, grads, check_state, check_inputs, check_random)
     with preserved_streams():
         for mode in modes:
@@ -363,7 +394,8 @@ def _read_modes(modes: Any) -> tuple[str, ...]:
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
     for mode in modes or ("",):
         words = mode.split("+")
-        if not set(words) <= set(MODES) or {"eval", "train"} <= set(words) or {"grad", "no_grad"} <= set(words):
+        both = [{"eval", "train"}, {"grad", "no_grad"}, {"grad", "inference"}]
+        if not set(words) <= set(MODES) or any(pair <= set(words) for pair in both):
             raise ValueError(f"unknown mode {mode!r}; use {', '.join(MODES)}, or a union such as 'eval+no_grad'.")
     return modes
 
@@ -392,6 +424,7 @@ class _Check:
         self.refusals: dict[str, str] = {}  # case: what both sides said
         self.answered: set[str] = set()  # cases of which tensors were compared
         self.mode_probed = False
+        self.passed: dict[str, list[str]] = {}  # option that is off: what it would have made a finding
         self.one_sided: set[str] = set()  # modes in which one side is random and the other is not
 
     # One mode -------------------------------------------------------------------------------------
@@ -439,7 +472,7 @@ class _Check:
     def _case(self, case: Case, mode: str, words: list[str], ledger: Ledger, probe: bool) -> bool:
         """All calls of one case. Returns whether the probe of the random numbers was made."""
         lines: dict[str, dict] = {"reference": {}, "candidate": {}}
-        grads = self.grads and "no_grad" not in words
+        grads = self.grads and not {"no_grad", "inference"} & set(words)
         probed = False
         for call in range(1, self.calls + 1):
             where = Where(case.name, mode, call)
@@ -492,18 +525,38 @@ class _Check:
             else:
                 self._add("raises", case, where, f"returns {brief(left.result)}", error_text(right.error))
             return False
-        rules = replace(self.rules, requires_grad=self.grads and "no_grad" not in where.mode.split("+"))
+        rules = replace(
+            self.rules, requires_grad=self.grads and not {"no_grad", "inference"} & set(where.mode.split("+"))
+        )
         result = compare(left.result, right.result, rules)
         self._count(result, left.result, where)
         for d in result.differences:
             if d.serious:
                 at = replace(where, path=d.path)
                 self._add(d.kind, case, at, d.reference, d.candidate, d.detail, key=d.kind)
+            elif d.kind in ("memory", "value"):
+                option = "check_memory" if d.kind == "memory" else "signed_zero"
+                text = d.detail if d.kind == "value" else f"reference {d.reference}, candidate {d.candidate}"
+                self.passed.setdefault(option, []).append(f"{d.path}: {text}")
             elif d.kind == "grad":
                 self.found.note(f"{d.path}: reference {d.reference}, candidate {d.candidate}; {d.detail}")
             else:
                 self.found.note(f"{d.path} is a {d.candidate} where the reference returns a {d.reference}: {d.detail}")
-        return result.equal
+        return self._memory(left, right, case, where) and result.equal
+
+    def _memory(self, left: _Outcome, right: _Outcome, case: Case, where: Where) -> bool:
+        """Do the outputs of one side share memory where those of the other do not?"""
+        if left.shares == right.shares:
+            return True
+        texts = []
+        for ours, theirs in ((left.shares, right.shares), (right.shares, left.shares)):
+            only = [text for text in ours if text not in theirs]
+            texts.append(f"shares memory: {', '.join(only[:3])}" if only else "has memory of its own")
+        if self.rules.memory:
+            self._add("memory", case, where, *texts, "an in-place edit of one would reach the other")
+            return False
+        self.passed.setdefault("check_memory", []).append(f"reference {texts[0]}; candidate {texts[1]}")
+        return True
 
     def _count(self, result: Comparison, output: Any, where: Where) -> None:
         self.stats |= result.stats
@@ -524,7 +577,7 @@ class _Check:
             self.constant = compare(self.first[where.mode], tensors, Rules(0.0, 0.0)).equal
 
     def _arguments(self, left: _Outcome, right: _Outcome, case: Case, where: Where) -> None:
-        rules = replace(self.rules, structure="values", requires_grad=False)
+        rules = replace(self.rules, structure="values", requires_grad=False, memory=False)
         for which, path in ((0, "args"), (1, "kwargs")):
             result = compare(left.arguments[which], right.arguments[which], rules, path)
             original = (case.args, dict(case.kwargs))[which]
@@ -537,7 +590,7 @@ class _Check:
                     self._add("input mutation", case, replace(where, path=d.path), d.reference, d.candidate, detail)
 
     def _state(self, left: _Outcome, right: _Outcome, case: Case, where: Where) -> None:
-        rules = replace(self.rules, structure="values", requires_grad=False)
+        rules = replace(self.rules, structure="values", requires_grad=False, memory=False)
         theirs = dict(right.delta)
         for path, value in left.delta.items():
             match = path if path in theirs else _suffix(path, theirs)
@@ -645,7 +698,7 @@ class _Check:
             return
         ours, theirs = ours or {}, theirs or {}
         used: set[str] = set()
-        rules = replace(self.rules, requires_grad=False)
+        rules = replace(self.rules, requires_grad=False, memory=False)
         for name, value in ours.items():
             match = name if name in theirs else _suffix(name, theirs)
             used |= {match or name}
@@ -677,6 +730,10 @@ class _Check:
             name, words = next(iter(self.refusals.items()))
             count = len(self.refusals)
             note(f"both refuse {name if count == 1 else f'{count} cases, as {name}'}: {words}")
+        for option, texts in self.passed.items():
+            first, *more = dict.fromkeys(texts)
+            count = f", and {len(more)} more" if more else ""
+            note(f"{first}{count}; {option}=True makes it a finding")
         if self.refusals and not total:
             note("every call was refused: no output was compared")
         elif not total:

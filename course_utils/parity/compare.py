@@ -6,8 +6,10 @@ returns the differences as plain records; `measure` does the arithmetic for one 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +41,8 @@ class Rules:
     relative_to: str = "element"
     structure: str = "interface"
     requires_grad: bool = False
+    memory: bool = False
+    signed_zero: bool = False
 
     def tolerance(self, *dtypes: torch.dtype) -> tuple[float, float]:
         """The (rtol, atol) for these dtypes: the loosest of the table, as in `assert_close`, unless given."""
@@ -298,23 +302,69 @@ def _elements(t: Tensor) -> str:
 # --- the walk -------------------------------------------------------------------------------------
 
 
-def leaves(value: Any) -> Iterator[Any]:
-    """The leaves of nested lists, tuples, dicts and dataclasses, in order."""
+def leaves(value: Any, above: tuple[int, ...] = ()) -> Iterator[Any]:
+    """The leaves of nested lists, tuples, dicts, dataclasses and plain objects, in order."""
     if isinstance(value, Mapping):
         for item in value.values():
-            yield from leaves(item)
+            yield from leaves(item, above)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from leaves(item)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for f in dataclasses.fields(value):
-            yield from leaves(getattr(value, f.name, None))
+            yield from leaves(item, above)
+    elif (fields := fields_of(value)) is not None:
+        for item in fields.values() if id(value) not in above else ():
+            yield from leaves(item, (*above, id(value)))
     else:
         yield value
 
 
+def located(value: Any, path: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, int, int]]:
+    """The path of each strided tensor in a result, and the addresses between which its elements lie."""
+    if isinstance(value, Tensor):
+        if value.layout == torch.strided and value.numel() and not (value.is_meta or value.is_nested):
+            steps = sum((size - 1) * step for size, step in zip(value.shape, value.stride(), strict=True))
+            with contextlib.suppress(RuntimeError):  # a tensor without storage of its own
+                yield path, value.data_ptr(), value.data_ptr() + (steps + 1) * value.element_size()
+        return
+    if isinstance(value, Mapping):
+        items = [(f'["{key}"]', item) for key, item in value.items()]
+    elif isinstance(value, (list, tuple)):
+        items = [(f"[{i}]", item) for i, item in enumerate(value)]
+    else:
+        items = (
+            [(f".{name}", item) for name, item in (fields_of(value) or {}).items()] if id(value) not in above else []
+        )
+    for name, item in items:
+        yield from located(item, path + name, (*above, id(value)))
+
+
+_NO_RECORDS = (Tensor, torch.nn.Module, torch.Generator, type, types.FunctionType, types.MethodType, types.ModuleType)
+
+
+def fields_of(value: Any) -> dict[str, Any] | None:
+    """The fields of a dataclass or of a plain object, by name; None for a value that is neither.
+
+    A plain object has attributes in `__dict__` or `__slots__` and defines no equality of its own.
+    """
+    if isinstance(value, _NO_RECORDS):
+        return None
+    if dataclasses.is_dataclass(value):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if hasattr(value, f.name)}
+    kind = type(value)
+    if kind.__eq__ is not object.__eq__ or callable(value):
+        return None
+    names = [n for c in kind.__mro__ for n in _slots(c) if hasattr(value, n)]
+    fields = {n: getattr(value, n) for n in names} | dict(getattr(value, "__dict__", {}))
+    return fields or None
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ())
+    named = (slots,) if isinstance(slots, str) else tuple(slots)
+    return tuple(n for n in named if not n.startswith("__"))
+
+
 def compare(reference: Any, candidate: Any, rules: Rules, path: str = "out") -> Comparison:
-    """Walk two results side by side. Lists, tuples, named tuples, dicts and dataclasses may nest."""
+    """Walk two results side by side. Lists, tuples, dicts, dataclasses and plain objects may nest."""
     result = Comparison()
     _walk(reference, candidate, path, rules, result)
     return result
@@ -338,28 +388,48 @@ def _class(value: Any) -> str:
     return f"{type(value).__name__}{size}"
 
 
-def _walk(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison) -> None:
+def _walk(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison, above: tuple[int, ...] = ()) -> None:
     ref, cand = _from_numpy(ref), _from_numpy(cand)
     if isinstance(ref, Tensor) and isinstance(cand, Tensor):
         _tensors(ref, cand, path, rules, out)
     elif isinstance(ref, Mapping) and isinstance(cand, Mapping):
-        _dicts(ref, cand, path, rules, out)
+        _dicts(ref, cand, path, rules, out, above)
     elif isinstance(ref, (list, tuple)) and isinstance(cand, (list, tuple)):
-        _sequences(ref, cand, path, rules, out)
+        _sequences(ref, cand, path, rules, out, above)
     elif isinstance(ref, (int, float, complex)) and isinstance(cand, (int, float, complex)):
         _numbers(ref, cand, path, rules, out)
-    elif dataclasses.is_dataclass(ref) and type(ref) is type(cand) and not isinstance(ref, type):
-        for f in dataclasses.fields(ref):
-            _walk(getattr(ref, f.name), getattr(cand, f.name), f"{path}.{f.name}", rules, out)
     elif type(ref) is not type(cand):
         out.differences.append(Difference("structure", path, _class(ref), _class(cand)))
+    elif (fields := fields_of(ref)) is not None:
+        if id(ref) not in above:  # an object may refer to itself
+            _records(fields, fields_of(cand) or {}, path, rules, out, (*above, id(ref)))
     elif ref is cand:
         pass
     elif type(ref).__eq__ is object.__eq__:
         detail = "no rule says when two such objects are equal"
         out.differences.append(Difference("not compared", path, _class(ref), _class(cand), detail))
-    elif (ref == cand) is not True:
+    elif (same := _same(ref, cand)) is None:
+        detail = "its == gives neither True nor False"
+        out.differences.append(Difference("not compared", path, _class(ref), _class(cand), detail))
+    elif not same:
         out.differences.append(Difference("value", path, brief(ref), brief(cand)))
+
+
+def _same(ref: Any, cand: Any) -> bool | None:
+    try:
+        answer = ref == cand
+    except Exception:
+        return None
+    return answer if isinstance(answer, bool) else False if answer is NotImplemented else None
+
+
+def _records(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison, above: tuple[int, ...]) -> None:
+    """The fields of two objects of one class."""
+    if ref.keys() != cand.keys():
+        out.differences.append(Difference("structure", path, brief(list(ref)), brief(list(cand)), "other fields"))
+    for name in ref:
+        if name in cand:
+            _walk(ref[name], cand[name], f"{path}.{name}", rules, out, above)
 
 
 def _from_numpy(value: Any) -> Any:
@@ -371,7 +441,7 @@ def _from_numpy(value: Any) -> Any:
     return value
 
 
-def _dicts(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison) -> None:
+def _dicts(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison, above: tuple[int, ...]) -> None:
     if set(ref) != set(cand):
         gone, new = [k for k in ref if k not in cand], [k for k in cand if k not in ref]
         detail = "; ".join(
@@ -397,10 +467,10 @@ def _dicts(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison
         )
     for key in ref:
         if key in cand:
-            _walk(ref[key], cand[key], f"{path}[{key!r}]".replace("'", '"'), rules, out)
+            _walk(ref[key], cand[key], f"{path}[{key!r}]".replace("'", '"'), rules, out, above)
 
 
-def _sequences(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison) -> None:
+def _sequences(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison, above: tuple[int, ...]) -> None:
     names = _names(ref)
     if len(ref) != len(cand):
         out.differences.append(Difference("structure", path, _class(ref), _class(cand), "another length"))
@@ -411,7 +481,7 @@ def _sequences(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison) ->
         detail = "the field names are gone" if lost else "same members, another class"
         out.differences.append(Difference("structure", path, _class(ref), _class(cand), detail, serious))
     for i, (left, right) in enumerate(zip(ref, cand, strict=True)):
-        _walk(left, right, f"{path}.{names[i]}" if names else f"{path}[{i}]", rules, out)
+        _walk(left, right, f"{path}.{names[i]}" if names else f"{path}[{i}]", rules, out, above)
 
 
 def _numbers(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison) -> None:
@@ -439,12 +509,20 @@ def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison
         texts = [str(v).removeprefix("torch.") for v in (left, right)]
         out.differences.append(Difference(kind, path, *texts, detail, serious))
 
-    if ref.is_meta or cand.is_meta or ref.is_nested or cand.is_nested:
+    if ref.is_meta or cand.is_meta:
         if ref.device != cand.device:
             differ("device", ref.device, cand.device)
             return
-        why = "meta tensors hold no values" if ref.is_meta or cand.is_meta else "nested tensors: unbind them first"
-        differ("not compared", brief(ref), brief(cand), why)
+        differ("not compared", brief(ref), brief(cand), "meta tensors hold no values")
+        return
+    if ref.is_nested or cand.is_nested:
+        if ref.is_nested != cand.is_nested or ref.layout != cand.layout:
+            differ("layout", _layout(ref), _layout(cand))
+        elif ref.size(0) != cand.size(0):
+            differ("shape", f"{ref.size(0)} parts", f"{cand.size(0)} parts", "nested tensors")
+        else:
+            for i, (left, right) in enumerate(zip(_parts(ref), _parts(cand), strict=True)):
+                _tensors(left, right, f"{path}[{i}]", rules, out)
         return
     if ref.shape != cand.shape:
         differ("shape", list(ref.shape), list(cand.shape))
@@ -457,12 +535,27 @@ def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison
     if ref.requires_grad != cand.requires_grad:
         words = [f"requires_grad={t.requires_grad}" for t in (ref, cand)]
         differ("grad", *words, "only one of the two can be trained through", rules.requires_grad)
+    if ref.is_inference() != cand.is_inference():
+        words = ["an inference tensor" if t.is_inference() else "a normal tensor" for t in (ref, cand)]
+        differ("memory", *words, "autograd takes no inference tensor", rules.memory)
+    if ref.is_quantized and cand.is_quantized:
+        words = [_quantisation(t) for t in (ref, cand)]
+        if words[0] != words[1]:
+            differ("quantisation", *words, "the integers mean other numbers")
     out.tensors += 1
     if ref.shape != cand.shape:
         return
+    if _order(ref) != _order(cand):
+        words = [f"strides {list(t.stride())}" for t in (ref, cand)]
+        differ("memory", *words, "the elements lie in another order in memory", rules.memory)
     gap = measure(ref, cand, rules)
     out.stats |= gap.stats
     out.floats += ref.dtype.is_floating_point or ref.dtype.is_complex
+    if not gap.stats.bit_equal and (count := _other_zeros(ref, cand)):
+        words = (
+            f"{count} of {ref.numel()} zeros have the other sign" if ref.numel() > 1 else "the zero has the other sign"
+        )
+        differ("value", "-0.0 and 0.0", "0.0 and -0.0", words, rules.signed_zero)
     if gap.beyond:
         left, right = _plain(ref), _plain(cand)
         if ref.numel() <= 8:
@@ -475,3 +568,33 @@ def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison
         worst = abs(_wide(right)[gap.index].item() - _wide(left)[gap.index].item())
         detail += f"{at}they differ by {number(float(worst))}"
         differ("value", *texts, detail)
+
+
+def _parts(t: Tensor) -> tuple[Tensor, ...]:
+    return tuple(part.requires_grad_(t.requires_grad) for part in t.detach().unbind())
+
+
+def _layout(t: Tensor) -> str:
+    return f"nested, {str(t.layout).removeprefix('torch.')}" if t.is_nested else str(t.layout).removeprefix("torch.")
+
+
+def _quantisation(t: Tensor) -> str:
+    if t.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        return f"scale {t.q_scale():.9g}, zero point {t.q_zero_point()}"
+    scales, zeros = t.q_per_channel_scales().tolist(), t.q_per_channel_zero_points().tolist()
+    return f"axis {t.q_per_channel_axis()}, scales {[float(f'{v:.9g}') for v in scales]}, zero points {zeros}"
+
+
+def _order(t: Tensor) -> tuple[int, ...] | None:
+    """The strides that count: those of the dimensions longer than 1. None where memory has no such order."""
+    if t.layout != torch.strided or not t.numel():
+        return None
+    return tuple(step for step, size in zip(t.stride(), t.shape, strict=True) if size > 1)
+
+
+def _other_zeros(ref: Tensor, cand: Tensor) -> int:
+    """How many elements are 0.0 on one side and -0.0 on the other."""
+    if ref.dtype != cand.dtype or not ref.dtype.is_floating_point or ref.element_size() < 2:
+        return 0
+    left, right = _plain(ref), _plain(cand)
+    return int(((left == 0) & (right == 0) & (left.signbit() != right.signbit())).sum())

@@ -29,9 +29,9 @@ class Finding:
     """One difference, shown at the smallest input that has it.
 
     kind: "value", "shape", "dtype", "device", "layout", "structure", "raises", "input mutation", "state",
-    "randomness", "mode", "grad" or "not compared". where: the place. reference, candidate: short texts, to be
-    read side by side. detail: what exactly differs. input: the failing input, short. hint: what to look at
-    next. also: the other places with the same difference.
+    "randomness", "mode", "grad", "memory", "quantisation" or "not compared". where: the place. reference,
+    candidate: short texts, to be read side by side. detail: what exactly differs. input: the failing input, short.
+    hint: what to look at next. also: the other places with the same difference.
     """
 
     kind: str
@@ -89,6 +89,9 @@ class ParityReport:
         """The first line of the report."""
         if self.findings:
             count = len(self.findings)
+            if all(f.kind == "not compared" for f in self.findings):
+                nothing = not self.compared and not self.worst.elements
+                return "NOT OK: nothing was compared" if nothing else f"NOT OK: {count} of the outputs not compared"
             return f"DIFFERENT: {count} finding{'s' * (count > 1)}"
         if not self.worst.elements:
             return "no difference found, but no value was compared"
