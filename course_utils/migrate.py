@@ -756,6 +756,10 @@ def _advice(given: Any, attempts: Sequence[Attempt], seen: _Found, saved: tuple[
     refusals = " ".join(a.text for a in attempts)
     if NO_COMPILER in refusals:
         lines.append("AOTInductor needs a C++ compiler: run `course doctor`, which says how to get one, and try again")
+    if "None's after flattening" in refusals or "InvalidTag" in refusals:
+        lines.append(
+            "these routes take no None as an argument: give a value for it, or wrap the archive and give it there"
+        )
     if "dynamic value of" in refusals:
         lines.append("a loop depends on data: rewrite it with while_loop or without a loop, then torch.export")
     if "SetAttr" in refusals or "attributes that forward writes" in seen.traits:

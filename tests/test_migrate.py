@@ -296,7 +296,9 @@ class WritesOnLoad(nn.Module):
 
 
 def test_what_loading_runs_is_said(archive, tmp_path: Path) -> None:
-    report = migrate(archive(WritesOnLoad(str(tmp_path / "surprise"))), torch.ones(2), routes=["convert"])
+    report = migrate(
+        archive(WritesOnLoad(str(tmp_path / "surprise"))), torch.ones(2), routes=["convert"], run_anyway=True
+    )
     assert any("on load" in fact and "writes a file" in fact for fact in report.facts)
 
 
@@ -370,9 +372,8 @@ class TestTheCommand:
 
 
 class Scaled(nn.Module):
-    def forward(self, x: Tensor, scale: float = 2.0, k: int = 3, bias: Tensor | None = None) -> Tensor:
-        out = x * scale + k
-        return out if bias is None else out + bias
+    def forward(self, x: Tensor, scale: float = 2.0, k: int = 3) -> Tensor:
+        return x * scale + k
 
 
 @pytest.fixture
@@ -383,8 +384,8 @@ def scaled(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "arguments, said",
-    [((), "scale=2.0, k=3, bias=None"), ((0.1,), "k=3, bias=None"), ((0.1, 5), "bias=None")],
-    ids=["none", "one", "two"],
+    [((), "scale=2.0, k=3"), ((0.1,), "k=3")],
+    ids=["none given", "one given"],
 )
 def test_defaults_are_filled_in_and_numbers_keep_their_type(scaled: Path, arguments: tuple, said: str) -> None:
     report = migrate(scaled, (torch.rand(2, 3), *arguments))
