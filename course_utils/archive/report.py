@@ -57,12 +57,11 @@ class Sizes:
 class ArchiveReport:
     """What stands in a model file. Nothing of it was loaded or run.
 
-    kind: "TorchScript module", "TorchScript function", "state_dict", … origin: "frozen", "traced" (where the file holds
-    the traced inputs, which torch.jit.save leaves out), "with bytecode for the lite interpreter", or "": nothing else
-    in a file tells a scripted module from a traced one. loader: the call that reads this kind. format_version: of the
-    archive, not of torch. root: the name of the outermost class. methods, tensors, constants, attributes, entries:
-    everything, in the order of the file. runs: what its code does beyond tensors. disclosed: paths of source files in
-    the debug records.
+    kind: "TorchScript module", "TorchScript function", "state_dict", … origin: "frozen", "traced" (the file holds the
+    traced inputs), "with bytecode for the lite interpreter", or "", which may be a scripted module or a trace whose
+    inputs were not saved. loader: the call that reads this kind. format_version: of the archive, not of torch. root:
+    the name of the outermost class. methods, tensors, constants, attributes, entries: everything, in the order of the
+    file. runs: what its code does beyond tensors. disclosed: paths of source files in the debug records.
     warnings: what is wrong or unusual, each with what to do.
     """
 
