@@ -1,6 +1,7 @@
 """Check the environment: what the lessons need, what this machine has, and what to do about the difference."""
 
 import importlib.util
+import json
 import os
 import platform
 import re
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from importlib import metadata
 from pathlib import Path
@@ -91,9 +92,12 @@ def report() -> Report:
     return Report(examine())
 
 
-def main() -> int:
+def main(as_json: bool = False) -> int:
     """Print the examination. Returns the exit code: 1 when a finding is a problem, else 0."""
     findings = examine()
+    if as_json:
+        print(json.dumps({"findings": [asdict(x) for x in findings], "summary": summary(findings)}, indent=1))
+        return 1 if any(finding.status == "problem" for finding in findings) else 0
     # A pipe has no width; a path or a message must not be cut off there.
     console = Console(width=None if sys.stdout.isatty() else 110)
     symbols = SYMBOLS if _can_print("".join(SYMBOLS.values())) else dict.fromkeys(SYMBOLS, "")

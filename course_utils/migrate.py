@@ -35,9 +35,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils import aoti, archive, guard
+from course_utils import aoti, archive, guard, onnx_model
 from course_utils.parity import Case, batch_sizes, check_parity
 from course_utils.parity.check import as_cases
+from course_utils.status_line import Show, status_line
 
 ROUTES = {
     "convert": "TS2EPConverter, then .pt2",
@@ -152,6 +153,8 @@ def migrate(
     into: str | os.PathLike[str] | None = None,
     routes: Sequence[str] | None = None,
     seconds: float = SECONDS,
+    run_anyway: bool = False,
+    progress: bool | Show | None = None,
 ) -> MigrationReport:
     """Try to take a model out of TorchScript, and prove what came out.
 
@@ -163,18 +166,23 @@ def migrate(
     routes: out of "convert", "onnx" and "aoti" for an archive (default: the first two), "export", "onnx" and "aoti"
     for an eager module. into: a folder for what was made; an existing file is never replaced. Where no route holds,
     the weights (weights.pt, for ``torch.load(weights_only=True)``) and the archive's code (code/) go there.
-    seconds: the limit for each route.
+    seconds: the limit for each route. run_anyway: take a file whose code, as `archive.inspect` reads it, reaches beyond
+    tensors, or that it says not to load; without it such a file is not run, and MigrationError says what was seen.
+    progress: as for `status_line`.
+
+    Arguments that are left at their default are filled in from the schema of the archive's forward.
 
     Raises MigrationError, a ValueError, where the arguments cannot be used; its text ends with what to do. What a route
     does wrong is a row of the report. Loading an archive runs code that is in it: a child process is no sandbox, so
     migrate only what you trust. An eager module is run in a copy of this process on Linux, and elsewhere in this one.
     """
     example, rest = _given(example_inputs, others)
-    with tempfile.TemporaryDirectory() as folder:
-        source, name, facts = _source(path_or_module, Path(folder))
+    with tempfile.TemporaryDirectory() as folder, status_line(progress) as show:
+        source, name, facts = _source(path_or_module, Path(folder), run_anyway)
         wanted = _routes(routes, eager=isinstance(source, nn.Module))
         target = _target(into, wanted)
         cases = [example, *rest, *_variants(example)]
+        show(f"{name}: running the original on {len(cases)} inputs")
         seen = _in_child(_Job("look", source, cases), seconds)
         if seen.error:
             raise MigrationError(f"{name}: {seen.error} Look at the inputs and at where the file comes from.")
@@ -189,7 +197,8 @@ def migrate(
         if convert_with is not example:
             facts += ("converted with a batch of 2: an example batch of 1 would be fixed at 1",)
         attempts = []
-        for route in wanted:
+        for n, route in enumerate(wanted, 1):
+            show(f"{name}: route {n} of {len(wanted)}, {ROUTES[route]}, at most {seconds:g} s")
             stage = Path(folder) / f"out-{route}"
             stage.mkdir()
             job = _Job(route, source, cases, convert_with, str(stage))
@@ -253,7 +262,7 @@ def _given(example_inputs: Any, others: Sequence[Any]) -> tuple[Case, list[Case]
     return replace(example, name="the example"), rest
 
 
-def _source(given: Any, folder: Path) -> tuple[str | nn.Module, str, tuple[str, ...]]:
+def _source(given: Any, folder: Path, run_anyway: bool) -> tuple[str | nn.Module, str, tuple[str, ...]]:
     """A path of an archive or an eager module; its name for people; what can be said without loading it."""
     if isinstance(given, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
         name = getattr(given, "original_name", None) or getattr(given, "name", "the function")
@@ -264,20 +273,20 @@ def _source(given: Any, folder: Path) -> tuple[str | nn.Module, str, tuple[str, 
                 torch.jit.save(given, str(path))
         except Exception as error:
             raise MigrationError(f"{name} cannot be saved: {_said(error)} Mend that first; lesson 05 helps.") from None
-        return str(path), str(name), _facts(path)
+        return str(path), str(name), _facts(path, run_anyway=True)  # it is loaded already
     if isinstance(given, nn.Module):
         mode = "train" if given.training else "eval"
         note = "; call .eval() first if it is for inference" if given.training else ""
         return given, type(given).__name__, (f"an eager module in {mode} mode{note}",)
     if not isinstance(given, (str, os.PathLike)):
         raise MigrationError(f"a {type(given).__name__} cannot be migrated; give a path, a ScriptModule or a module.")
-    return str(given), Path(given).name, _facts(given)
+    return str(given), Path(given).name, _facts(given, run_anyway)
 
 
-def _facts(path: str | os.PathLike[str]) -> tuple[str, ...]:
+def _facts(path: str | os.PathLike[str], run_anyway: bool) -> tuple[str, ...]:
     """What can be said of an archive without loading it: code, weights, what loading would run.
 
-    Raises MigrationError for what is no TorchScript archive, or a damaged one.
+    Raises MigrationError for what is no TorchScript archive, a damaged one, and one that is dangerous to run.
     """
     try:
         report = archive.inspect(path)
@@ -288,6 +297,11 @@ def _facts(path: str | os.PathLike[str]) -> tuple[str, ...]:
     if not report.kind.startswith("TorchScript "):
         raise MigrationError(
             f"{report.file_name}: {report.kind}; it is no TorchScript archive. It is read by {report.loader}."
+        )
+    if report.dangers and not run_anyway:
+        raise MigrationError(
+            f"{report.file_name} was not run: {'; '.join(report.dangers[:3])}. "
+            "Look at archive.inspect(path); if you trust its maker, give run_anyway=True."
         )
     code = sum(bool(re.search(r"/code/.*\.py$", entry.name)) for entry in report.entries)
     weights = {tensor.storage: tensor.stored_bytes for tensor in (*report.tensors, *report.constants)}
@@ -469,12 +483,16 @@ def _look(job: _Job) -> _Found:
     for case in job.cases:
         args, kwargs = copy.deepcopy((case.args, dict(case.kwargs)))
         try:
-            outputs.append(_loaded(job.source)(*args, **kwargs))
+            # A fresh one for each, since it may keep state; a function keeps none.
+            fresh = model if isinstance(model, torch.jit.ScriptFunction) else _loaded(job.source)
+            outputs.append(fresh(*args, **kwargs))
         except Exception as error:
             refused[case.name] = _said(error)
     traits = _traits(model) if isinstance(job.source, str) else ()
     facts: tuple[str, ...] = ()
     if isinstance(job.source, str):
+        defaults = _defaults(job.cases[0], getattr(model, "forward", model).schema)
+        facts += (f"left at its default: {defaults}",) if defaults else ()
         methods = [m for m in model._c._method_names() if m != "forward"] if isinstance(model, nn.Module) else []
         facts += (f"methods beside forward: {', '.join(methods)} (not migrated)",) if methods else ()
         facts += (f"in its graphs: {', '.join(traits)}",) if traits else ()
@@ -518,8 +536,9 @@ def _traits(model: Any) -> tuple[str, ...]:
 
 def _converted(job: _Job) -> _Found:
     assert job.example is not None
-    if isinstance(job.source, str):  # the routes know positions only
-        schema = getattr(_loaded(job.source), "forward", _loaded(job.source)).schema
+    if isinstance(job.source, str):  # the routes know positions only, and no defaults
+        model = _loaded(job.source)
+        schema = getattr(model, "forward", model).schema
         cases = [_by_position(case, schema) for case in job.cases]
         job = replace(job, cases=cases, example=_by_position(job.example, schema))
     file = Path(job.stage) / FILES[job.route]
@@ -545,14 +564,21 @@ def _converted(job: _Job) -> _Found:
 
 
 def _by_position(case: Case, schema: Any) -> Case:
-    """The same call without keywords; an argument between the given ones gets its default."""
-    if not case.kwargs:
-        return case
-    names = [argument.name for argument in schema.arguments if argument.name != "self"]
-    defaults = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
-    last = max(names.index(name) for name in case.kwargs)
-    rest = [case.kwargs.get(name, defaults.get(name)) for name in names[len(case.args) : last + 1]]
+    """The same call without keywords; every argument that was not given gets its default."""
+    asked = [argument for argument in schema.arguments if argument.name != "self"][len(case.args) :]
+    rest = [
+        case.kwargs.get(argument.name, argument.default_value)
+        for argument in asked
+        if argument.name in case.kwargs or argument.has_default_value()
+    ]
     return Case((*case.args, *rest), {}, case.name)
+
+
+def _defaults(case: Case, schema: Any) -> str:
+    """The arguments that the call leaves at their default, as ``name=value``."""
+    asked = [argument for argument in schema.arguments if argument.name != "self"][len(case.args) :]
+    left = [x for x in asked if x.name not in case.kwargs and x.has_default_value()]
+    return ", ".join(f"{x.name}={_cut(repr(x.default_value), 30)}" for x in left)
 
 
 def _program(job: _Job) -> torch.export.ExportedProgram:
@@ -624,16 +650,17 @@ def _onnx(job: _Job, file: Path) -> Callable[[], Callable[..., Any]]:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    wanted = [node.name for node in session.get_inputs()]
+    types = {node.name: node.type for node in session.get_inputs()}
+    wanted = list(types)
     single = isinstance(_output(job), Tensor)
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        leaves = [x for x in torch.utils._pytree.tree_leaves((args, kwargs)) if x is not None]
-        given = [x if isinstance(x, Tensor) else torch.tensor(x) for x in leaves]
+        given = [x for x in torch.utils._pytree.tree_leaves((args, kwargs)) if x is not None]
         if isinstance(job.source, str):
-            feed = {name: given[int(name.rpartition("_")[2])].numpy() for name in wanted}
+            pairs = [(name, given[int(name.rpartition("_")[2])]) for name in wanted]
         else:
-            feed = {name: tensor.numpy() for name, tensor in zip(wanted, given, strict=True)}
+            pairs = list(zip(wanted, given, strict=True))
+        feed = {name: onnx_model.as_input(value, types[name]) for name, value in pairs}
         out = tuple(torch.from_numpy(array) for array in session.run(None, feed))
         return out[0] if single else out
 
@@ -717,7 +744,11 @@ def _advice(given: Any, attempts: Sequence[Attempt], seen: _Found, saved: tuple[
         return tuple(lines)
     twins = _twins(given)
     if twins:
-        lines.append(f"its publisher ships {' and '.join(twins)} beside it: use that, and compare it with this archive")
+        listed = " and ".join(twins)
+        if "site-packages" in Path(given).absolute().parts:  # of an installed package
+            lines.append(f"its publisher ships {listed} beside it: use that, and compare it with this archive")
+        else:
+            lines.append(f"{listed} lies beside it: if it is the same model, compare it with this archive and use that")
     if any(a.outcome == PARTLY for a in attempts):
         lines.append(
             "if the inputs that hold are all you need, use that file; the others end in an error and not in silence"
@@ -725,6 +756,10 @@ def _advice(given: Any, attempts: Sequence[Attempt], seen: _Found, saved: tuple[
     refusals = " ".join(a.text for a in attempts)
     if NO_COMPILER in refusals:
         lines.append("AOTInductor needs a C++ compiler: run `course doctor`, which says how to get one, and try again")
+    if "None's after flattening" in refusals or "InvalidTag" in refusals:
+        lines.append(
+            "these routes take no None as an argument: give a value for it, or wrap the archive and give it there"
+        )
     if "dynamic value of" in refusals:
         lines.append("a loop depends on data: rewrite it with while_loop or without a loop, then torch.export")
     if "SetAttr" in refusals or "attributes that forward writes" in seen.traits:
@@ -772,6 +807,9 @@ def _said(error: BaseException) -> str:
     lines = [line for line in lines if not re.match(useless, line)] or [""]
     told = next((x for x in reversed(lines) if re.match(r"[\w.]*(Error|Exception): ", x)), lines[0])
     told = re.sub(r"^[\w.]*(Error|Exception): ", "", told)
+    told = re.sub(
+        r"(\S.*?) ?INTERNAL ASSERT FAILED at .*?please report a bug to PyTorch\.", r"torch's own check \1 failed.", told
+    )
     return _cut(f"{type(best).__name__}: {told}", 190)
 
 

@@ -49,17 +49,22 @@ class OnnxModel:
         if len(args) != len(asked):
             names = ", ".join(value.name for value in asked) or "none"
             raise ValueError(f"the file has {len(asked)} inputs ({names}), you gave {len(args)}; give one for each")
-        feeds = {
-            value.name: arg.detach().cpu().numpy()
-            if isinstance(arg, torch.Tensor)
-            else numpy.asarray(arg, dtype=_dtype(value.type))
-            for value, arg in zip(asked, args, strict=True)
-        }
+        feeds = {value.name: as_input(arg, value.type) for value, arg in zip(asked, args, strict=True)}
         try:
             found = [torch.from_numpy(numpy.asarray(x)) for x in self.session.run(None, feeds)]
         except Exception as error:  # the classes of onnxruntime have no common parent of their own
             raise ValueError(f"onnxruntime refuses this input: {error}") from error
         return found[0] if len(found) == 1 else tuple(found)
+
+
+def as_input(value: Any, kind: str) -> Any:
+    """A tensor as it is, a plain number in the type that the file asks for, such as ``tensor(double)``."""
+    import numpy
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().numpy()
+    return numpy.asarray(value, dtype=_dtype(kind))
 
 
 def op_counts(path: str | PathLike[str]) -> dict[str, int]:

@@ -131,7 +131,12 @@ class Zoo:
     def origin(self) -> str:
         """When and with what the table was made."""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
-        return " ".join(filter(None, [f"{len(self.rows)} models", self.made and f"on {self.made}", versions]))
+        return " ".join(
+            filter(
+                None,
+                [f"{len(self.rows)} model{'s' * (len(self.rows) != 1)}", self.made and f"on {self.made}", versions],
+            )
+        )
 
     def summary(self) -> str:
         """A line a step: how many models have which verdict."""

@@ -737,3 +737,94 @@ def test_course_inspect_of_what_is_broken(net: bytes, tmp_path: Path) -> None:
     broken = tmp_path / "broken.pt"
     broken.write_bytes(with_entry(net, ("../x", b"")))
     assert CliRunner().invoke(cli.app, ["inspect", str(broken)]).exit_code == 1
+
+
+# --- what is no plain file, and files of other formats
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of Linux")
+@pytest.mark.parametrize(
+    "path, says",
+    [
+        ("FIFO", "is a named pipe and no file; write its content into a file"),
+        ("/dev/zero", "zero is a device and no file"),
+        ("/proc/version", "version cannot be read"),
+        ("x" * 300, "cannot be opened: File name too long; check the path"),
+        ("a\0b", "is no path (embedded null byte); check where it comes from"),
+        (".", "is a folder; give the path of the file in it"),
+    ],
+)
+def test_what_is_no_plain_file_is_said_at_once(path: str, says: str, tmp_path: Path) -> None:
+    if path == "FIFO":
+        path = str(tmp_path / "pipe")
+        os.mkfifo(path)
+    with pytest.raises(ArchiveError) as caught:
+        archive.inspect(path)
+    assert says in str(caught.value) and not str(caught.value).startswith(" ")
+
+
+@pytest.mark.parametrize(
+    "content, kind",
+    [
+        (b"\x1c\0\0\0ET12" + bytes(64), "ExecuTorch program (.pte)"),
+        (b"\x08\n\x12\x07pytorch" + bytes(64), "ONNX model"),
+        (
+            hand_made(**{".data/extern_modules": b"", ".data/version": b"6", "model/model.pkl": b""}),
+            "torch.package file",
+        ),
+        (hand_made(**{"data/aotinductor/model/a.so": b"x", "version": b"0"}), "AOTInductor package (.pt2)"),
+        (
+            hand_made(
+                **{"model.json": b'{"tensors":[{"dims":["2","3"],"dataType":"FLOAT","data":{"key":"tensors/0"}}]}'}
+            ),
+            "TorchScript module in the form of torch 1.0 (model.json)",
+        ),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_other_formats_are_named(content: bytes, kind: str) -> None:
+    report = archive.inspect(content)
+    assert report.kind == kind and report.loader
+    if "1.0" in kind:
+        assert [(x.shape, x.dtype) for x in report.tensors] == [((2, 3), "float32")]
+
+
+@pytest.mark.parametrize(
+    "version, is_read", [(b"1", True), (b"10", True), (b"0", False), (b"11", False), (None, False)]
+)
+def test_a_version_that_torch_refuses_is_said(version: bytes | None, is_read: bool, net: bytes) -> None:
+    data = rebuilt(net, lambda info, content: version if info.filename.endswith("/version") else content)
+    assert any("version" in x for x in archive.inspect(data).warnings) == (not is_read)
+    try:
+        torch.jit.load(io.BytesIO(data))
+        loads = True
+    except RuntimeError:
+        loads = False
+    assert loads == is_read
+
+
+def test_operators_of_other_libraries_are_named_with_what_to_import(net: bytes) -> None:
+    def change(info: zipfile.ZipInfo, content: bytes) -> bytes:
+        call = b"  def nms(self, x: Tensor) -> Tensor:\n    return ops.torchvision.nms(x, x, 0.5)\n"
+        return content + call if info.filename.endswith(".py") else content
+
+    [line] = [x for x in archive.inspect(rebuilt(net, change)).warnings if "torchvision" in x]
+    assert line == (
+        "it calls torchvision::nms, which torch does not have: run import torchvision before torch.jit.load"
+    )
+
+
+def test_the_form_before_1_6_lists_its_tensors_and_names_its_class() -> None:
+    legacy = torch_saved({"weight": torch.zeros(2, 3)}, _use_new_zipfile_serialization=False)
+    assert [(x.path, x.shape, x.dtype) for x in archive.inspect(legacy).tensors] == [("weight", (2, 3), "float32")]
+    report = archive.inspect(torch_saved(torch.nn.Linear(2, 2), _use_new_zipfile_serialization=False))
+    assert report.kind.startswith("pickled object of class torch.nn.modules.linear.Linear")
+    assert {x.shape for x in report.tensors} == {(2, 2), (2,)}
+
+
+def test_a_report_can_be_whole_and_be_json(net: bytes) -> None:
+    import json
+
+    report = archive.inspect(net)
+    assert json.loads(json.dumps(report.as_dict(), default=str))["kind"] == "TorchScript module"
+    assert len(report.text(everything=True)) >= len(report.text())

@@ -68,6 +68,40 @@ def test_status_says_when_progress_is_broken() -> None:
     assert result.exit_code == 0 and "Note: progress.json was not used: it is not valid JSON." in result.output
 
 
+def test_status_of_one_lesson_and_as_json() -> None:
+    import json
+
+    progress.record_attempt("90.1", "passed")
+    assert "1 of 2 passed." in run("status", "90").output
+    found = json.loads(run("status", "--json").output)
+    assert found["passed"] == 1 and [x["id"] for x in found["exercises"]] == ["90.1", "90.2"]
+    assert run("status", "77").exit_code == 2
+
+
+def test_the_version_is_printed() -> None:
+    result = run("--version")
+    assert result.exit_code == 0 and result.output.startswith("course ")
+
+
+@pytest.mark.parametrize("name", ["90.1", "90_counting", "exercises/90_counting.ipynb"])
+def test_a_lesson_has_several_names(name: str) -> None:
+    assert run("reset", name).output.startswith("exercises for lesson 90 are as new")
+
+
+def test_a_near_name_is_offered() -> None:
+    assert run("reset", "counting").stderr == "course: there is no lesson 'counting'; did you mean 90?\n"
+
+
+def test_a_hint_in_a_terminal_names_the_command() -> None:
+    assert "More help: course hint 90.1 2" in run("hint", "90.1").output
+
+
+def test_every_command_settles_an_interrupted_update_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learner_files, "settle", lambda course: ["an update was interrupted"])
+    for arguments in (("status",), ("hint", "90.1"), ("reset", "90")):
+        assert run(*arguments).stderr == "course: an update was interrupted\n"
+
+
 # --- hint
 
 

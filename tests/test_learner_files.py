@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,9 +120,10 @@ def test_an_answer_survives_a_change_of_its_notebook(both: Repositories) -> None
     answer(both.mine)
     before = (both.mine / EXERCISE).read_bytes()
     both.publish(new_text)
-    _, line = both.update()
+    _, line, own = both.update()
     [copy] = both.kept()
     assert line == (f"{EXERCISE}: 1 of your answers carried over; your old copy: {copy.relative_to(both.mine)}")
+    assert own == f"{EXERCISE}: 1 other cell that you added or changed is only in {copy.relative_to(both.mine)}"
     assert "Now with an example." in source_of(both.mine / EXERCISE, "task-90-1")
     assert source_of(both.mine / EXERCISE, "answer-90-2") == MY_WORD
     assert source_of(both.mine / EXERCISE, "answer-90-1") == source_of(both.origin / EXERCISE, "answer-90-1")
@@ -142,7 +146,7 @@ def test_updates_can_follow_each_other(both: Repositories) -> None:
     set_source(both.mine / EXERCISE, "answer-90-1", MY_VOWELS)
     both.publish(lambda root: set_source(root / EXERCISE, "task-90-2", "## 90.2 · Name a word"))
     _, line = both.update()
-    assert "2 of your answers carried over" in line
+    assert "2 of your answers carried over" in line, "her own cell went into the first copy"
     assert source_of(both.mine / EXERCISE, "answer-90-1") == MY_VOWELS
     assert source_of(both.mine / EXERCISE, "answer-90-2") == MY_WORD
     assert len(both.kept()) == 2
@@ -160,7 +164,7 @@ def test_a_notebook_that_is_not_renewed_stays_as_it_is(both: Repositories) -> No
 def test_the_answer_to_a_removed_exercise_is_in_the_copy(both: Repositories) -> None:
     answer(both.mine)
     both.publish(lambda root: edit(root / EXERCISE, lambda nb: nb["cells"].remove(cell(nb, "answer-90-2"))))
-    _, carried, lost = both.update()
+    _, carried, lost, _ = both.update()
     [copy] = both.kept()
     where = copy.relative_to(both.mine)
     assert carried == f"{EXERCISE}: 0 of your answers carried over; your old copy: {where}"
@@ -232,6 +236,7 @@ def test_no_network_changes_nothing(both: Repositories) -> None:
     set_source(both.mine / LESSON, "letters", "mine = 1")
     shutil.rmtree(both.origin)
     refused(both, "Nothing was changed; mend that and try again.")
+    refused(both, "does not appear to be a git repository\n  fatal: Could not read from remote repository.")
 
 
 def test_a_history_of_ones_own_changes_nothing(both: Repositories) -> None:
@@ -240,38 +245,86 @@ def test_a_history_of_ones_own_changes_nothing(both: Repositories) -> None:
     git(both.mine, "commit", "--quiet", "--message", "mine")
     answer(both.mine)
     both.publish(new_text)
-    refused(both, "git pull failed: ")
+    refused(both, "your branch main has 1 commit that the course does not have")
+    refused(both, "git rebase --autostash origin/main")
+
+
+def test_the_advice_for_a_history_of_ones_own_works(both: Repositories) -> None:
+    (both.mine / "mine.txt").write_text("x", encoding="utf-8")
+    git(both.mine, "add", "mine.txt")
+    git(both.mine, "commit", "--quiet", "--message", "mine")
+    set_source(both.mine / LESSON, "letters", "mine = 1")
+    both.publish(new_text)
+    refused(both, "git rebase --autostash origin/main")
+    git(both.mine, "rebase", "--autostash", "origin/main")
+    assert "Now with an example." in source_of(both.mine / EXERCISE, "task-90-1")
+    assert source_of(both.mine / LESSON, "letters") == "mine = 1" and (both.mine / "mine.txt").exists()
+    assert both.update()[0].startswith("already the newest version")
+
+
+def test_a_detached_head_is_said_and_the_advice_works(both: Repositories) -> None:
+    answer(both.mine)
+    both.publish(new_text)
+    git(both.mine, "checkout", "--quiet", "--detach")
+    refused(both, "on no branch (detached HEAD), so there is nothing to update. Go back to the course's branch (git sw")
+    git(both.mine, "switch", "--quiet", "main")
+    assert both.update()[0].startswith("updated from")
+
+
+def test_a_branch_that_follows_nothing_is_said_and_the_advice_works(both: Repositories) -> None:
+    both.publish(new_text)
+    git(both.mine, "switch", "--quiet", "--create", "mine")
+    refused(both, "git branch --set-upstream-to=origin/main mine")
+    git(both.mine, "branch", "--set-upstream-to=origin/main", "mine")
+    assert both.update()[0].startswith("updated from")
 
 
 def test_a_file_in_the_way_changes_nothing(both: Repositories) -> None:
     answer(both.mine)
     (both.mine / "notebooks" / "92_new.ipynb").write_text("mine", encoding="utf-8")
     both.publish(lambda root: (root / "notebooks" / "92_new.ipynb").write_text("{}", encoding="utf-8"))
-    refused(both, "git pull failed: ")
+    refused(
+        both, "git merge failed:\n  error: The following untracked working tree files would be overwritten by merge:"
+    )
+    refused(both, "notebooks/92_new.ipynb")
 
 
 def test_a_file_changed_by_hand_is_named(both: Repositories) -> None:
     answer(both.mine)
     (both.mine / "course.toml").write_text("title = 'mine'", encoding="utf-8")
     both.publish(new_text)
-    refused(both, "course.toml was changed by hand. Commit it or undo it (git restore course.toml), then update.")
+    refused(both, "course.toml was changed by hand. Put the changes aside (git stash push -- course.toml), update, and")
+    git(both.mine, "stash", "push", "--", "course.toml")
+    assert both.update()[0].startswith("updated from")
+    git(both.mine, "stash", "pop")
+    assert (both.mine / "course.toml").read_text(encoding="utf-8") == "title = 'mine'"
+    assert source_of(both.mine / EXERCISE, "answer-90-2") == MY_WORD
 
 
 def test_a_deleted_notebook_is_named(both: Repositories) -> None:
     answer(both.mine)
     (both.mine / LESSON).unlink()
-    refused(both, f"git restore {LESSON}")
+    refused(both, f"{LESSON} was deleted. Bring it back (git restore -s HEAD -SW -- {LESSON}), then update.")
+    git(both.mine, "restore", "-s", "HEAD", "-SW", "--", LESSON)
+    assert both.update()[0].startswith("already the newest")
+
+
+def test_a_new_lock_file_is_to_be_installed(both: Repositories) -> None:
+    both.publish(lambda root: (root / "requirements.lock").write_text("torch==9\n", encoding="utf-8"))
+    _, line = both.update()
+    assert line.startswith("requirements.lock changed: install it with make lab")
 
 
 def test_an_interrupt_puts_everything_back(both: Repositories, monkeypatch: pytest.MonkeyPatch) -> None:
     answer(both.mine)
+    both.publish(new_text)
     before = both.files()
     really = learner_files._git
 
-    def interrupted(root: Path, *arguments: str) -> str:
-        if arguments[0] == "pull":
+    def interrupted(root: Path, *arguments: str, **others: object) -> str:
+        if arguments[0] == "merge":
             raise KeyboardInterrupt
-        return really(root, *arguments)
+        return really(root, *arguments, **others)
 
     monkeypatch.setattr(learner_files, "_git", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -288,6 +341,202 @@ def test_a_download_is_no_clone(tmp_path: Path) -> None:
 def test_git_missing_is_said(both: Repositories, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(both.origin))
     refused(both, "git is not installed. Install it, or copy exercises/ into a new download.")
+
+
+# --- killed at any moment
+
+DANGEROUS = {"open", "os.rename", "os.remove", "os.mkdir", "subprocess.Popen"}
+
+
+def at_each_step(act: Callable[[int], None]) -> None:
+    """From now on call ``act`` with a number before every write, rename, removal and start of git in this process."""
+    count = 0
+
+    def audit(event: str, arguments: tuple) -> None:
+        nonlocal count
+        if event in DANGEROUS and not (event == "open" and not (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)):
+            count += 1
+            act(count)
+
+    sys.addaudithook(audit)
+
+
+def in_a_fork(work: Callable[[], object]) -> int:
+    """Do it in a copy of this process, where an audit hook may stay; the way it ended."""
+    process = os.fork()
+    if process == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            os._exit(9)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def copy_of(both: Repositories, folder: Path) -> Repositories:
+    shutil.copytree(both.mine, folder, symlinks=True)
+    return Repositories(both.origin, folder, manifest.load(folder))
+
+
+def everything_is_there(mine: Repositories) -> bool:
+    """Her work is where it belongs in the version that git is at; True for the new one."""
+    assert source_of(mine.mine / EXERCISE, "answer-90-2") == MY_WORD
+    assert source_of(mine.mine / LESSON, "letters") == "mine = 1"
+    newest = "Now with an example." in source_of(mine.mine / EXERCISE, "task-90-1")
+    assert newest == (git(mine.mine, "rev-parse", "HEAD") == git(mine.origin, "rev-parse", "HEAD"))
+    holds_her_cell = any(x["id"] == "my-notes" for x in read(mine.mine / EXERCISE)["cells"])
+    assert holds_her_cell != newest
+    assert set(git(mine.mine, "diff", "--name-only", "HEAD").splitlines()) == {EXERCISE, LESSON}
+    assert not (mine.mine / ".git" / "course-update.json").exists()
+    return newest
+
+
+@pytest.fixture
+def before_an_update(both: Repositories) -> Repositories:
+    answer(both.mine)
+    set_source(both.mine / LESSON, "letters", "mine = 1")
+    both.publish(new_text)
+    return both
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
+def test_an_update_killed_at_any_step_loses_nothing(before_an_update: Repositories, tmp_path: Path) -> None:
+    seen = set()
+    for step in range(1, 200):
+        mine = copy_of(before_an_update, tmp_path / f"killed {step}")
+
+        def work(step: int = step, mine: Repositories = mine) -> None:
+            at_each_step(lambda count: os.kill(os.getpid(), signal.SIGKILL) if count == step else None)
+            mine.update()
+
+        ended = in_a_fork(work)
+        was_under_way = (mine.mine / ".git" / "course-update.json").exists()
+        lines = learner_files.settle(mine.course)
+        assert bool(lines) == was_under_way
+        if lines:
+            assert lines[0].startswith("an update was interrupted; your answers are in place, and it was ")
+        seen.add((was_under_way, everything_is_there(mine)))
+        assert mine.update()[0].startswith(("updated from", "already the newest"))
+        assert everything_is_there(mine)
+        assert not [*mine.mine.glob("*/kept/.part-*"), *mine.mine.glob(".git/.part-*")]
+        if ended == 0:
+            break
+    assert ended == 0 and step > 20
+    assert seen == {(False, False), (True, False), (True, True), (False, True)}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
+def test_settling_killed_at_any_step_can_be_settled(before_an_update: Repositories, tmp_path: Path) -> None:
+    for moved in (False, True):
+        ended = None
+        for step in range(1, 100):
+            mine = copy_of(before_an_update, tmp_path / f"again {moved} {step}")
+            half_done(mine, moved)
+
+            def work(step: int = step, mine: Repositories = mine) -> None:
+                at_each_step(lambda count: os.kill(os.getpid(), signal.SIGKILL) if count == step else None)
+                learner_files.settle(mine.course)
+
+            ended = in_a_fork(work)
+            learner_files.settle(mine.course)
+            assert everything_is_there(mine) == moved
+            if ended == 0:
+                break
+        assert ended == 0
+
+
+def half_done(mine: Repositories, moved: bool) -> None:
+    """An update killed right before git's merge, or right behind it."""
+
+    def work() -> None:
+        really = learner_files._git
+
+        def killed(root: Path, *arguments: str, **others: object) -> str:
+            if arguments[0] == "merge":
+                if moved:
+                    really(root, *arguments)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return really(root, *arguments, **others)
+
+        learner_files._git = killed
+        mine.update()
+
+    assert in_a_fork(work) == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
+def test_git_killed_between_two_files_is_undone(before_an_update: Repositories) -> None:
+    both = before_an_update
+    both.publish(lambda root: (root / "a_new_file.txt").write_text("new\n", encoding="utf-8"))
+    for name in ("course.toml", "tests/sanitize.cfg"):
+        both.publish(lambda root, name=name: (root / name).write_bytes((root / name).read_bytes() + b"# new\n"))
+    half_done(both, moved=False)
+    for name in ("a_new_file.txt", EXERCISE):
+        (both.mine / name).write_bytes((both.origin / name).read_bytes())
+    (both.mine / "course.toml").write_bytes(b"")
+    (both.mine / "tests" / "sanitize.cfg").unlink()
+    (both.mine / ".git" / "index.lock").write_bytes(b"")
+    [line] = learner_files.settle(both.course)
+    assert line.endswith("it was undone: run course update again")
+    assert not everything_is_there(both) and not (both.mine / "a_new_file.txt").exists()
+    refused(both, "git checkout failed:\n  fatal: Unable to create")  # git's own advice on its lock is shown whole
+    (both.mine / ".git" / "index.lock").unlink()
+    assert both.update()[0].startswith("updated from")
+    assert everything_is_there(both) and (both.mine / "a_new_file.txt").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
+@pytest.mark.parametrize("moved", [False, True])
+def test_work_after_the_interruption_is_kept(before_an_update: Repositories, moved: bool) -> None:
+    half_done(before_an_update, moved)
+    set_source(before_an_update.mine / EXERCISE, "answer-90-1", MY_VOWELS)
+    first, second, *_ = learner_files.settle(before_an_update.course)
+    assert first.startswith("an update was interrupted") and "was changed after the interruption" in second
+    assert source_of(before_an_update.mine / EXERCISE, "answer-90-1") == MY_VOWELS
+    assert source_of(before_an_update.mine / EXERCISE, "answer-90-2") == MY_WORD
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_a_full_disk_at_any_step_changes_nothing_or_comes_back(before_an_update: Repositories, tmp_path: Path) -> None:
+    for step in range(1, 200):
+        for stays_full in (False, True):
+            mine = copy_of(before_an_update, tmp_path / f"full {step} {stays_full}")
+
+            def work(step: int = step, stays_full: bool = stays_full, mine: Repositories = mine) -> None:
+                def full(count: int) -> None:
+                    if count == step or (stays_full and count > step):
+                        raise OSError(errno.ENOSPC, "No space left on device")
+
+                at_each_step(full)
+                try:
+                    mine.update()
+                except LearnerFilesError as error:
+                    os._exit(5 if "No space left on device" in str(error) else 6)
+
+            ended = in_a_fork(work)
+            assert ended in (0, 5), step
+            learner_files.settle(mine.course)
+            everything_is_there(mine)
+        if ended == 0:
+            break
+    assert ended == 0 and step > 20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="flock")
+def test_two_updates_do_not_meet(before_an_update: Repositories) -> None:
+    half_done(before_an_update, moved=False)
+    with learner_files._only_one(before_an_update.mine):
+        for call in (before_an_update.update, lambda: learner_files.settle(before_an_update.course)):
+            with pytest.raises(LearnerFilesError, match="an update is running in another window; wait until it ends"):
+                call()
+    assert learner_files.settle(before_an_update.course)
+
+
+def test_a_reader_that_goes_away_changes_nothing(before_an_update: Repositories) -> None:
+    lines = learner_files.update(before_an_update.course)
+    next(lines)
+    lines.close()
+    assert everything_is_there(before_an_update)
 
 
 # --- reset

@@ -296,7 +296,9 @@ class WritesOnLoad(nn.Module):
 
 
 def test_what_loading_runs_is_said(archive, tmp_path: Path) -> None:
-    report = migrate(archive(WritesOnLoad(str(tmp_path / "surprise"))), torch.ones(2), routes=["convert"])
+    report = migrate(
+        archive(WritesOnLoad(str(tmp_path / "surprise"))), torch.ones(2), routes=["convert"], run_anyway=True
+    )
     assert any("on load" in fact and "writes a file" in fact for fact in report.facts)
 
 
@@ -364,3 +366,92 @@ class TestTheCommand:
     def test_bad_input_is_a_sentence(self, archive) -> None:
         result = self.run(str(archive(Branch())), "--inputs", "2:float31")
         assert result.exit_code == 2 and result.output.startswith("course: '2:float31' is no input")
+
+
+# --- arguments left at their default, and plain numbers
+
+
+class Scaled(nn.Module):
+    def forward(self, x: Tensor, scale: float = 2.0, k: int = 3) -> Tensor:
+        return x * scale + k
+
+
+@pytest.fixture
+def scaled(tmp_path: Path) -> Path:
+    torch.jit.script(Scaled().eval()).save(tmp_path / "scaled.pt")
+    return tmp_path / "scaled.pt"
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [((), "scale=2.0, k=3"), ((0.1,), "k=3")],
+    ids=["none given", "one given"],
+)
+def test_defaults_are_filled_in_and_numbers_keep_their_type(scaled: Path, arguments: tuple, said: str) -> None:
+    report = migrate(scaled, (torch.rand(2, 3), *arguments))
+    assert f"left at its default: {said}" in report.facts
+    assert [a.outcome for a in report.attempts] == ["holds", "holds"], report.text()
+
+
+def test_no_reason_of_torchs_own_asks_for_a_report_to_pytorch() -> None:
+    error = RuntimeError('a == b INTERNAL ASSERT FAILED at "/x/y.cpp":56, please report a bug to PyTorch. a: 1')
+    assert migration._said(error) == "RuntimeError: torch's own check a == b failed. a: 1"
+
+
+# --- an archive that inspect warns of
+
+
+@pytest.fixture
+def writes(tmp_path: Path) -> Path:
+    class Trap(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + 1
+
+    module = torch.jit.script(Trap())
+    module.define("def extra(self, x: Tensor) -> Tensor:\n    torch.save(x, 'written.bin')\n    return x\n")
+    module.save(tmp_path / "writes.pt")
+    return tmp_path / "writes.pt"
+
+
+def test_an_archive_with_findings_is_not_run_unasked(writes: Path) -> None:
+    with pytest.raises(MigrationError, match=r"writes.pt was not run: .*writes a file.*give run_anyway=True"):
+        migrate(writes, torch.rand(2, 3), routes=CONVERT_ONLY)
+    assert migrate(writes, torch.rand(2, 3), routes=CONVERT_ONLY, run_anyway=True).attempts
+
+
+def test_the_command_asks_refuses_and_can_be_told(writes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["migrate", str(writes), "--inputs", "2x3:float32", "--routes", "convert"]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 2 and "writes a file" in result.stderr and "repeat with --run-anyway" in result.stderr
+    monkeypatch.setattr(cli, "_is_asked", lambda question: True)
+    assert CliRunner().invoke(cli.app, arguments).exit_code in (0, 1)
+    monkeypatch.setattr(cli, "_is_asked", lambda question: pytest.fail("asked"))
+    assert CliRunner().invoke(cli.app, [*arguments, "--yes"]).exit_code in (0, 1)
+
+
+def test_a_missing_file_is_said_before_an_input_that_cannot_be_read(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli.app, ["migrate", str(tmp_path / "gone.pt"), "--inputs", "?"])
+    assert result.exit_code == 2 and "there is no file gone.pt" in result.stderr
+
+
+def test_the_command_names_its_own_option(tmp_path: Path) -> None:
+    torch.jit.script(Halve()).save(tmp_path / "halve.pt")
+    arguments = ["migrate", str(tmp_path / "halve.pt"), "--inputs", "2x3:float32", "--routes", "convert"]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 1 and "--into" in result.output and "into=" not in result.output
+
+
+def test_progress_names_each_route(scaled: Path) -> None:
+    lines: list[str] = []
+    migrate(scaled, torch.rand(2, 3), routes=CONVERT_ONLY, seconds=90, progress=lines.append)
+    assert lines[0].startswith("scaled.pt: running the original on ")
+    assert lines[1] == "scaled.pt: route 1 of 1, TS2EPConverter, then .pt2, at most 90 s"
+
+
+def test_a_publisher_is_named_only_for_an_installed_package(tmp_path: Path) -> None:
+    package = tmp_path / "site-packages" / "thing"
+    package.mkdir(parents=True)
+    for folder, says in ((tmp_path, "mine.onnx lies beside it"), (package, "its publisher ships mine.onnx")):
+        (folder / "mine.onnx").write_bytes(b"x")
+        [line, *_] = migration._advice(folder / "mine.pt", [], migration._Found(), ())
+        assert says in line

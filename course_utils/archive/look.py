@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +19,12 @@ from course_utils.archive.errors import CODE_BYTES, MIB, OPCODES, ArchiveError
 from course_utils.archive.pickles import Call, Instance, Name, Pairs, Persistent, short
 from course_utils.archive.report import ArchiveReport, Attribute, Sizes, Tensor
 
+FORMATS = range(1, 11)  # versions that torch.jit.load of the locked torch reads; tests ask torch itself
+# Namespaces of operators and classes that come with torch, and the package to import for those of others.
+OF_TORCH = {"dist_rpc", "mkldnn", "nnapi", "profiling", "quantized", "rocksdb", "sparse", "tensorexpr", "xnnpack"}
+IMPORTS = {"torchvision": "torchvision", "torchaudio": "torchaudio", "torchtext": "torchtext", "fbgemm": "fbgemm_gpu"}
+IMPORTS |= {f"torch_{name}": f"torch_{name}" for name in ("scatter", "sparse", "cluster", "spline_conv")}
+PACKAGE = "torch.package.PackageImporter(path), and only if you trust its maker: it runs Python code"
 KEPT_EXTRA = MIB  # a larger extra file is named and not kept
 
 JIT = "torch.jit.load(path)"
@@ -51,6 +60,9 @@ NO_ZIP = (
     (b"\x1f\x8b", "compressed with gzip; unpack it first"),
     (b"\x89HDF", "an HDF5 file, as Keras writes it; open it with h5py"),
     (b"ustar", "a tar file; unpack it first"),
+    (b"gguf", "a GGUF model, as llama.cpp reads it; torch does not"),
+    (b"7z\xbc\xaf", "a 7z file; unpack it first"),
+    (b"\x89png", "a picture"),
 )
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -63,9 +75,14 @@ def inspect(file: str | os.PathLike[str] | bytes | BinaryIO, *, check: bool = Tr
     :class:`ArchiveError` where there is nothing to report on: a missing, empty, cut-off or foreign file.
     """
     with _opened(file) as (stream, name):
-        size = stream.seek(0, io.SEEK_END)
-        stream.seek(0)
-        head = stream.read(512)
+        try:
+            size = stream.seek(0, io.SEEK_END)
+            stream.seek(0)
+            head = stream.read(512)
+        except OSError as error:
+            raise ArchiveError(
+                f"{name} cannot be read ({error.strerror}): it is no plain file; copy its content into one"
+            ) from None
         if not size:
             raise ArchiveError(f"{name} is empty: nothing was written, or the copy failed; save or copy it again")
         try:
@@ -90,16 +107,28 @@ def _opened(file: Any) -> Iterator[tuple[BinaryIO, str]]:
         file.seek(at)
     else:
         path = Path(file)
-        if path.is_dir():
-            raise ArchiveError(f"{path.name} is a folder; give the path of the file in it")
+        name = path.name or path.absolute().resolve().name or str(path)
+        shown = name if len(name) <= 80 else name[:77] + "..."
         try:
+            mode = path.stat().st_mode
+            if stat.S_ISDIR(mode):
+                raise ArchiveError(f"{name} is a folder; give the path of the file in it")
+            if not stat.S_ISREG(mode):
+                kind = "named pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
+                raise ArchiveError(f"{name} is a {kind} and no file; write its content into a file and give that")
             stream = path.open("rb")
         except FileNotFoundError:
-            raise ArchiveError(f"there is no file {path.name} in {path.parent}; check the path") from None
+            raise ArchiveError(f"there is no file {shown} in {path.parent}; check the path") from None
         except OSError as error:
-            raise ArchiveError(f"{path.name} cannot be opened: {error.strerror}; check who may read it") from None
+            raise ArchiveError(
+                f"{shown} cannot be opened: {error.strerror}; check the path, and who may read it"
+            ) from None
+        except ValueError as error:
+            if isinstance(error, ArchiveError):
+                raise
+            raise ArchiveError(f"{shown!a} is no path ({error}); check where it comes from") from None
         with stream:
-            yield stream, path.name
+            yield stream, name
 
 
 # --- no zip ----------------------------------------------------------------------------------------------------------
@@ -119,6 +148,14 @@ def _no_zip(stream: BinaryIO, head: bytes, name: str, size: int) -> ArchiveRepor
         )
     if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < size:
         return ArchiveReport(name, "safetensors file", "safetensors.torch.load_file(path)", size)
+    if re.match(rb"ET\d\d", head[4:8]):
+        return ArchiveReport(
+            name, "ExecuTorch program (.pte)", "executorch.runtime.Runtime.get().load_program(path)", size
+        )
+    if head[4:8] == b"TFL3":
+        raise ArchiveError("it is a TensorFlow Lite model; torch does not read it")
+    if head[:1] == b"\x08" and 0 < head[1] < 32 and head[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42"):
+        return ArchiveReport(name, "ONNX model", "onnxruntime.InferenceSession(path)", size)
     start = head.lstrip().lower()
     for beginning, what in NO_ZIP:
         if start.startswith(beginning) or (beginning == b"ustar" and head[257:262] == beginning):
@@ -136,13 +173,16 @@ def _legacy(stream: BinaryIO, name: str, size: int) -> ArchiveReport:
     parts = [pickles.describe(stream, f"pickle {n + 1}") for n in range(4)]
     calls = _calls(parts[3])
     kind = _kind_of_saved(parts[3])
+    walker = _Walker(None, "data", {})
+    walker.visit(parts[3], "")
     return ArchiveReport(
         name,
         f"{kind}, saved by torch.save in the form before torch 1.6",
         TRUSTED if calls else WEIGHTS,
         size,
         producer="torch.save",
-        warnings=_calls_warning(calls, "torch.load"),
+        tensors=tuple(walker.found_tensors()),
+        warnings=(*walker.problems, *_calls_warning(calls, "torch.load")),
     )
 
 
@@ -161,18 +201,56 @@ def _zip_report(container: Container, name: str, size: int, check: bool) -> Arch
         "format_version": _small_text(container, "version", warnings),
         "sizes": _sizes(container.folder, entries, size),
     }
+    if any(x.startswith("data/aotinductor/") for x in names):
+        warnings.append("it holds a compiled library, which runs on load; load it only if you trust its maker")
+        loader = "torch._inductor.aoti_load_package(path)"
+        return ArchiveReport(kind="AOTInductor package (.pt2)", loader=loader, warnings=tuple(warnings), **common)
     if container.has("archive_format") or container.has("models/model.json"):
         return ArchiveReport(
             kind="exported program (.pt2)", loader="torch.export.load(path)", warnings=tuple(warnings), **common
         )
+    if container.has(".data/extern_modules") or container.has(".data/version"):
+        return _package(warnings, common)
+    if container.has("model.json"):
+        return _first_form(container, warnings, common)
     if container.has("constants.pkl") and container.has("data.pkl"):
         return _torchscript(container, names, warnings, common)
-    if container.has("data.pkl"):
+    if container.has("data.pkl") and not any(x.startswith("code/") for x in names):
         return _saved(container, warnings, common)
     missing = " and ".join(x for x in ("data.pkl", "constants.pkl") if not container.has(x))
     if container.has("version") or any(x.startswith("code/") for x in names):
         raise ArchiveError(f"it is a damaged model: {missing} is missing; get it again")
     raise ArchiveError(f"it is a zip, and no model: there is no {missing}; look at it with python -m zipfile -l")
+
+
+def _package(warnings: list[str], common: dict[str, Any]) -> ArchiveReport:
+    warnings.append("it holds Python code, which runs as soon as something is taken out; only if you trust its maker")
+    return ArchiveReport(kind="torch.package file", loader=PACKAGE, warnings=tuple(warnings), **common)
+
+
+def _first_form(container: Container, warnings: list[str], common: dict[str, Any]) -> ArchiveReport:
+    """torch 1.0: a description as JSON in place of the pickles, and the code in one file of each module."""
+    tensors = []
+    try:
+        described = json.loads(container.read("model.json"))
+        for n, item in enumerate(described.get("tensors", ())):
+            shape = tuple(int(x) for x in item.get("dims", ()))
+            dtype, key = str(item.get("dataType", "unknown dtype")).lower(), item["data"]["key"]
+            dtype, width = {"float": ("float32", 4), "double": ("float64", 8)}.get(dtype, (dtype, 8))
+            size = math.prod(shape) * width
+            tensors.append(Tensor(f"tensors[{n}]", dtype, shape, size, str(key), size))
+    except ArchiveError as error:
+        warnings.append(str(error))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        warnings.append("model.json is damaged; get the file again")
+    return ArchiveReport(
+        kind="TorchScript module in the form of torch 1.0 (model.json)",
+        loader=JIT,
+        producer="torch.jit.save of torch 1.0",
+        tensors=tuple(tensors),
+        warnings=tuple(warnings),
+        **common,
+    )
 
 
 def _torchscript(container: Container, names: list[str], warnings: list[str], common: dict[str, Any]) -> ArchiveReport:
@@ -189,10 +267,12 @@ def _torchscript(container: Container, names: list[str], warnings: list[str], co
         constant_walker.visit(item, f"CONSTANTS.c{n}")
     warnings += walker.problems + constant_walker.problems
     made = {str(x.kind) for x in pickles.walk(data) if isinstance(x, Instance)}
+    warnings += _version_warning(common["format_version"])
+    warnings += _foreign_operators(methods)
     warnings += [
         f"it holds an object of {x}, whose code is in a C++ library and runs on load; load that library first"
         for x in sorted(made)
-        if x.startswith("__torch__.torch.classes.")
+        if x.startswith("__torch__.torch.classes.") and x.split(".")[3] not in OF_TORCH
     ]
     unknown = sorted(made - set(by_class) - {x for x in made if x.startswith("__torch__.torch.classes.")})
     warnings += [f"the code of {x} is not in the archive; torch.jit.load will refuse it" for x in unknown[:8]]
@@ -223,6 +303,35 @@ def _torchscript(container: Container, names: list[str], warnings: list[str], co
         _extras=kept,
         **common,
     )
+
+
+def _version_warning(version: str) -> list[str]:
+    if not version:
+        return ["there is no version in it, and torch.jit.load refuses it; get it again"]
+    if not version.isdecimal():
+        return [f"its version is {version!r} and no number; torch.jit.load refuses it; get it again"]
+    if int(version) not in FORMATS:
+        first, last = FORMATS[0], FORMATS[-1]
+        return [
+            f"it is of format version {version}, and torch.jit.load reads {first} to {last}: it refuses this one; "
+            "ask its maker for the torch that wrote it"
+        ]
+    return []
+
+
+def _foreign_operators(methods: list[source.Method]) -> list[str]:
+    """What to import before loading, for operators that do not come with torch."""
+    found: dict[str, set[str]] = {}
+    for method in methods:
+        for namespace, operator in source.custom_operators(method.source):
+            found.setdefault(namespace, set()).add(f"{namespace}::{operator}")
+    lines = []
+    for namespace, operators in sorted(found.items()):
+        package = IMPORTS.get(namespace)
+        first = f"run import {package}" if package else "load the library that registers it (torch.ops.load_library)"
+        listed = ", ".join(sorted(operators)[:3]) + (", …" if len(operators) > 3 else "")
+        lines.append(f"it calls {listed}, which torch does not have: {first} before torch.jit.load")
+    return lines
 
 
 def _saved(container: Container, warnings: list[str], common: dict[str, Any]) -> ArchiveReport:
@@ -359,7 +468,7 @@ class _Walker:
 
     LIMIT = 200_000
 
-    def __init__(self, container: Container, folder: str, classes: dict[str, source.Class]) -> None:
+    def __init__(self, container: Container | None, folder: str, classes: dict[str, source.Class]) -> None:
         self.container, self.folder, self.classes = container, folder, classes
         self._walked = 0
         self.tensors: list[Tensor] = []
@@ -399,6 +508,8 @@ class _Walker:
             state = value.state if isinstance(value.state, Pairs) else Pairs()
             for name, inner in state.named():
                 yield inner, dot + name, described.fields.get(name, "") if described else ""
+            if value.state is not None and not isinstance(value.state, Pairs):
+                yield value.state, dot + "__getstate__()", ""
             for name, text in described.constants.items() if described else ():
                 if state.get(name) is None:
                     self.attributes.append(Attribute(dot + name, described.fields[name], text))
@@ -435,8 +546,11 @@ class _Walker:
             raise ValueError
         entry = f"{self.folder}/{key}"
         last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) if 0 not in shape else -1
-        there = self.container.size(entry) if self.container.has(entry) else None
-        if there is None:
+        inside = self.container
+        there = inside.size(entry) if inside is not None and inside.has(entry) else None
+        if inside is None:
+            entry = str(key)[:40]  # behind the pickles, in the form before torch 1.6
+        elif there is None:
             self.problems.append(f"the bytes of tensor {path[:80]} are missing ({entry[:40]}); get the file again")
         elif (last + 1) * width > there and there:
             self.problems.append(f"tensor {path[:80]} reaches behind the end of its bytes; do not load the file")

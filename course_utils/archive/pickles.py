@@ -260,7 +260,10 @@ class _Machine:
         target.state = state
 
     def _binpersid(self, _: Any) -> None:
-        self.stack.append(Persistent(self._pop()))
+        reference = self._pop()
+        # Before torch 1.6 a module's class was stored with its source: ("module", class, file, source).
+        stored = isinstance(reference, tuple) and len(reference) == 4 and reference[0] == "module"
+        self.stack.append(reference[1] if stored and isinstance(reference[1], Name) else Persistent(reference))
 
     def _persid(self, argument: str) -> None:
         self.stack.append(Persistent(argument))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from course_utils.archive.container import Entry
 from course_utils.archive.errors import ArchiveError
@@ -56,10 +57,11 @@ class Sizes:
 class ArchiveReport:
     """What stands in a model file. Nothing of it was loaded or run.
 
-    kind: "TorchScript module", "TorchScript function", "state_dict", … origin: "scripted", "traced", "frozen" or "",
-    as far as the content tells. loader: the call that reads this kind. format_version: of the archive, not of torch.
-    root: the name of the outermost class. methods, tensors, constants, attributes, entries: everything, in the order
-    of the file. runs: what its code does beyond tensors. disclosed: paths of source files in the debug records.
+    kind: "TorchScript module", "TorchScript function", "state_dict", … origin: "frozen", "traced" (the file holds the
+    traced inputs), "with bytecode for the lite interpreter", or "", which may be a scripted module or a trace whose
+    inputs were not saved. loader: the call that reads this kind. format_version: of the archive, not of torch. root:
+    the name of the outermost class. methods, tensors, constants, attributes, entries: everything, in the order of the
+    file. runs: what its code does beyond tensors. disclosed: paths of source files in the debug records.
     warnings: what is wrong or unusual, each with what to do.
     """
 
@@ -99,6 +101,19 @@ class ArchiveReport:
         return tuple(x for x in self.runs if x.when == "on load")
 
     @property
+    def dangers(self) -> tuple[str, ...]:
+        """Why not to run it before its maker is trusted: what its code reaches beyond the process's tensors, and
+        warnings that say not to load it."""
+        reached = (x for x in self.runs if x.what.startswith(("writes", "reads", "calls another", "takes a function")))
+        return (*map(str, reached), *(x for x in self.warnings if "do not load" in x))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for ``json.dumps``; without the extra files' content."""
+        values = {key: value for key, value in asdict(self).items() if key != "_extras"}
+        found = {"ok": self.ok, "damaged": self.damaged, "dangers": self.dangers}
+        return {**values, **found, "runs_on_load": [str(x) for x in self.runs_on_load]}
+
+    @property
     def debug_bytes(self) -> int:
         """Bytes of the records that map the code to the author's source."""
         return self.sizes.debug
@@ -127,21 +142,25 @@ class ArchiveReport:
         origin = f", {self.origin}" if self.origin else ""
         return f"{self.file_name}: {self.kind}{origin}, {size_text(self.bytes)}"
 
-    def text(self) -> str:
-        """The report as plain text, long lists cut."""
-        lines = [self.headline, *(f"  {label:<13} {value}" for label, value in self._facts())]
-        lines += [f"  runs          {x}" for x in self.runs[:ROWS]] + _more(self.runs, 16)
-        for title, heads, rows, count in self._tables():
+    def text(self, everything: bool = False) -> str:
+        """The report as plain text, long lists cut unless ``everything`` is wanted."""
+        limit = 10**9 if everything else ROWS
+        lines = [self.headline, *(f"  {label:<13} {value}" for label, value in self._facts(limit))]
+        lines += [f"  runs          {x}" for x in self.runs[:limit]] + _more(self.runs, 16, limit)
+        for title, heads, rows, count in self._tables(limit):
             lines.append(f"{title} ({count})")
             widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
             lines += [
                 "  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
             ]
             lines += [f"  and {count - len(rows)} more"] if count > len(rows) else []
-        lines += [f"warning: {x}" for x in self.warnings[:ROWS]] + _more(self.warnings, 0)
+        lines += [f"warning: {x}" for x in self.warnings[:limit]] + _more(self.warnings, 0, limit)
         return "\n".join(map(_printable, lines))
 
-    __str__ = __repr__ = text
+    def __str__(self) -> str:
+        return self.text()
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         cell = "border:1px solid currentColor;padding:0.2em 0.5em;text-align:left;vertical-align:top"
@@ -168,14 +187,14 @@ class ArchiveReport:
             parts.append("</tbody></table>")
         return "\n".join([*parts, "</div>"])
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _facts(self, limit: int = ROWS) -> list[tuple[str, str]]:
         sizes = self.sizes
         named = [(name, getattr(sizes, name)) for name in ("tensors", "code", "debug", "extra", "pickles", "other")]
         parts = ", ".join(f"{name} {size_text(n)}" for name, n in [*named, ("zip", sizes.zip)] if n)
         facts = [("load with", self.loader), ("made by", self.producer), ("class", self.root)]
         facts += [("format", f"version {self.format_version}" if self.format_version else ""), ("bytes", parts)]
         if self.extra_files:
-            listed = ", ".join(f"{name} ({size_text(n)})" for name, n in list(self.extra_files.items())[:ROWS])
+            listed = ", ".join(f"{name} ({size_text(n)})" for name, n in list(self.extra_files.items())[:limit])
             facts.append(("extra files", listed))
         if self.disclosed:
             facts.append(
@@ -183,13 +202,13 @@ class ArchiveReport:
             )
         return [(label, value) for label, value in facts if value]
 
-    def _tables(self) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]], int]]:
+    def _tables(self, limit: int = ROWS) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]], int]]:
         own = sorted(self.methods, key=lambda x: x.owner != self.root)  # the outermost class first
-        methods = [(_cut(x.short, 40), _cut(x.signature, 70)) for x in own[:ROWS]]
+        methods = [(_cut(x.short, 40), _cut(x.signature, 70)) for x in own[:limit]]
         tensors = [*self.tensors, *self.constants]
-        rows = [(_cut(x.path, 44), x.dtype, _shape(x.shape), size_text(x.bytes)) for x in tensors[:ROWS]]
+        rows = [(_cut(x.path, 44), x.dtype, _shape(x.shape), size_text(x.bytes)) for x in tensors[:limit]]
         plain = [x for x in self.attributes if x.path.rpartition(".")[2] not in ("training", "_is_full_backward_hook")]
-        values = [(_cut(x.path, 44), _cut(x.type, 30), _cut(x.value, 44)) for x in plain[:ROWS]]
+        values = [(_cut(x.path, 44), _cut(x.type, 30), _cut(x.value, 44)) for x in plain[:limit]]
         tables = [
             ("methods", ("method", "signature"), methods, len(self.methods)),
             ("tensors", ("path", "dtype", "shape", "bytes"), rows, len(tensors)),
@@ -219,5 +238,5 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _more(items: tuple[object, ...], indent: int) -> list[str]:
-    return [" " * indent + f"and {len(items) - ROWS} more"] if len(items) > ROWS else []
+def _more(items: tuple[object, ...], indent: int, limit: int) -> list[str]:
+    return [" " * indent + f"and {len(items) - limit} more"] if len(items) > limit else []

@@ -20,7 +20,12 @@ OUTSIDE = {
     "rpc_remote": "calls another process",
     "manual_seed": "sets the random seed of the process",
 }
-BUILT_IN = {"aten", "prim", "quantized", "torch"}
+# Namespaces of operators that come with torch 2.15; tests compare them with the installed one.
+BUILT_IN = {
+    "_c10d_functional", "_c10d_functional_autograd", "_quantized", "aten", "c10d", "cuda", "inductor", "mkl", "mkldnn",
+    "mkldnn_prepacked", "onednn", "onnx", "prim", "prims", "profiler", "quantized", "rngprims", "sparse",
+    "static_runtime", "symm_mem", "torch",
+}  # fmt: skip
 
 _TOKEN = re.compile(r"""\#[^\n]*|\\\n|(?P<text>'''.*?'''|\"\"\".*?\"\"\"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
     |(?P<name>[^\W\d]\w*)|\s+|(?P<other>.)""", re.VERBOSE | re.DOTALL)  # fmt: skip
@@ -183,6 +188,16 @@ def _outside(text: str) -> Iterator[str]:
             namespace, operator = following[1], following[3]
             if namespace not in BUILT_IN and operator not in OUTSIDE:
                 yield f"calls the custom operator `{namespace}::{operator}`"
+
+
+def custom_operators(text: str) -> Iterator[tuple[str, str]]:
+    """Namespace and name of each operator in this source that does not come with torch."""
+    words = [word for _, word in _words(text)] if "ops" in text else []
+    for at, word in enumerate(words):
+        if word == "ops" and (at == 0 or words[at - 1] != ".") and words[at + 1 : at + 2] == ["."]:
+            namespace, operator = words[at + 2 : at + 3], words[at + 4 : at + 5]
+            if namespace and operator and namespace[0] not in BUILT_IN:
+                yield namespace[0], operator[0]
 
 
 def _words(text: str) -> Iterator[tuple[str, str]]:
