@@ -547,7 +547,8 @@ def test_planted_difference_is_found_with_its_kind(name):
     assert not report.ok
     assert kind in {f.kind for f in report.findings}, report.text()
     text = report.text()
-    assert text.startswith("NOT OK" if name.startswith("not compared") else "DIFFERENT") and len(text.splitlines()) <= 25
+    assert text.startswith("NOT OK" if name.startswith("not compared") else "DIFFERENT")
+    assert len(text.splitlines()) <= 25
     assert "0x" not in text and "/" not in text.replace("and/or", "").replace("I/O", "")
     assert "<table" in report._repr_html_()
 

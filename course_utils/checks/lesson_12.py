@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from course_utils.checks import NotYet, check_for, expect_parity
-from course_utils.checks.shared import expect_program, noise
+from course_utils.checks.shared import expect_program, first_export, noise
 from course_utils.models import DigitNet, randomise_statistics
 
 
@@ -43,7 +43,7 @@ class _Named(DigitNet):
         return {"scores": scores, "share": scores.softmax(1).sum(0) / images.shape[0]}
 
 
-@check_for("12.1")
+@check_for("12.1", first_use=first_export)
 def for_every_batch(answer: Any) -> None:
     """A function (model, example of one image) → a program for any number of images."""
     images = noise(100, 1, 8, 8, seed=1)
@@ -149,7 +149,7 @@ REFUSALS = {
 }
 
 
-@check_for("12.2")
+@check_for("12.2", first_use=first_export)
 def a_branch_that_survives(answer: Any) -> None:
     """A function that halves a bright image, for export."""
 
@@ -192,7 +192,7 @@ def a_branch_that_survives(answer: Any) -> None:
             )
 
 
-@check_for("12.3")
+@check_for("12.3", first_use=first_export)
 def a_loop_on_data(answer: Any) -> None:
     """A function that sums costs until the sum is above 10, for export."""
 
@@ -306,7 +306,7 @@ ARCHIVES: dict[str, tuple[type[nn.Module], bool]] = {
 }
 
 
-@check_for("12.4")
+@check_for("12.4", first_use=first_export)
 def a_lost_model(answer: Any) -> None:
     """A function (path, example, others) → a program that equals the archive, or None."""
     example = noise(3, 4, seed=4)

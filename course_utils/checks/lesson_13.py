@@ -19,7 +19,7 @@ from torch.export import ExportedProgram
 
 from course_utils import native
 from course_utils.checks import NotYet, check_for
-from course_utils.checks.shared import NOTHING, WritesOnLoad, expect_program, noise
+from course_utils.checks.shared import NOTHING, WritesOnLoad, expect_program, first_export, noise
 from course_utils.models import DigitNet
 from course_utils.parity import check_parity
 
@@ -502,7 +502,7 @@ class _Smoother(nn.Module):
         return self.rate(signal)
 
 
-@check_for("13.5")
+@check_for("13.5", first_use=first_export)
 def the_successor(answer: Any) -> None:
     """A function (model, example) → an ExportedProgram that smooths as long as it must."""
     rough = noise(3, 16, seed=12)

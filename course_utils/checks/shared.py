@@ -2,6 +2,9 @@
 
 # No `from __future__ import annotations`: the module here is scripted.
 
+import contextlib
+import io
+import warnings
 from typing import Any
 
 import torch
@@ -16,6 +19,20 @@ NOTHING = "Your function returns nothing."
 def noise(*shape: int, seed: int = 0) -> Tensor:
     """Numbers from 0 to 1 that a learner has not seen, the same ones for a seed, whatever ran before."""
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def first_export() -> None:
+    """What the first torch.export of a process costs: seconds of imports. For ``check_for(…, first_use=…)``."""
+    torch.export.export(nn.ReLU(), (torch.zeros(2),))
+
+
+def first_onnx_export() -> None:
+    """What the first export to ONNX costs, by today's exporter, and the first session of onnxruntime."""
+    import onnxruntime  # noqa: F401
+
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(nn.ReLU(), (torch.zeros(2),), dynamo=True, verbose=False)
 
 
 class WritesOnLoad(nn.Module):

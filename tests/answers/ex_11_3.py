@@ -56,7 +56,7 @@ def compared_on_the_example():
     return export_faithfully
 
 
-@wrong("For a branch by torch.cond, one of the two routes works")
+@wrong("For a model that the old route gets wrong, one of the two routes works")
 def the_old_route_only():
     exporter_loaded()
 

@@ -175,7 +175,7 @@ def silent_range() -> None:
             state = state * 0.5 + x[t]
         return state
 
-    for rows in (1, 3, 6):
+    for rows in (3, 4, 6):
         assert is_silent(decayed, torch.ones(2, 1), torch.ones(rows, 1))
     traced, _ = traced_with_warnings(decayed, torch.ones(2, 1))
     assert sum(node.kind() == "aten::mul" for node in traced.graph.nodes()) == 2
@@ -196,7 +196,7 @@ def negative_dimension() -> None:
         assert not said and f"torch.size(x, {len(shape) - 1})" in traced.code
         try:
             assert not torch.equal(traced(torch.ones(other)), torch.ones(other) / other[-1])
-        except IndexError:
+        except (IndexError, RuntimeError):
             assert len(other) < len(shape)
 
 

@@ -1,6 +1,7 @@
 """Claims of lesson 04: what crosses the border between a trace and a script."""
 
 import torch
+from torch import nn
 
 from tests.claims import claim
 from tests.claims.lesson_01 import raises, traced
@@ -71,3 +72,32 @@ def numbers_are_baked():
     made, warned = traced(function, torch.ones(2))
     assert not warned and made(torch.ones(5)).item() == 10
     assert raises(lambda: traced(function, torch.ones(2), check_inputs=[(torch.ones(5),)]))
+
+
+@claim(HERE + "c85dfc110", "The scripted one reads `self.training` at run time.")
+def the_scripted_part_follows_the_mode():
+    x = torch.ones(200)
+    for dropout in (nn.Dropout(0.5), nn.AlphaDropout(0.5), nn.FeatureAlphaDropout(0.5)):
+        example = x.reshape(1, 200, 1)
+        for part, alive in ((dropout, False), (torch.jit.script(dropout), True)):
+            made, _ = traced(nn.Sequential(part).eval(), example)
+            assert torch.equal(made(example), example)
+            assert torch.equal(made.train()(example), example) is not alive
+
+
+@claim(HERE + "ce678dd19", "it stays Python until somebody traces it, or compiles what calls it")
+def script_if_tracing_is_late():
+    @torch.jit.script_if_tracing
+    def halved(x):
+        while bool(x.abs().max() > 1):
+            x = x / 2
+        return x
+
+    def python(x):
+        return halved(x) + 1
+
+    x, far = torch.tensor([3.0]), torch.tensor([9.0])
+    assert not isinstance(halved, torch.jit.ScriptFunction) and halved(far).item() == 0.5625
+    for made in (traced(python, x)[0], torch.jit.script(python)):
+        assert torch.equal(made(far), python(far))
+    assert not torch.equal(traced(lambda x: halved.__original_fn(x), x)[0](far), halved(far))

@@ -67,3 +67,40 @@ def a_dict_is_not_traced_in_strict_mode():
     else:
         raise AssertionError("it was traced")
     assert "out" in torch.jit.trace(Maps(), torch.ones(2), strict=False)(torch.ones(2))
+
+
+@claim(f"{HERE}#c080a4302", "compares shape, dtype and device first, walks through tuples and dicts")
+def assert_close_compares_more_than_values():
+    one = torch.ones(3)
+    for other in (torch.ones(1, 3), one.double(), torch.ones(3, device="meta")):
+        assert not close(one, other)
+    for good, bad in (((one, one), (one, one + 1)), ({"a": one}, {"a": one + 1}), ({"a": (one,)}, {"a": (one + 1,)})):
+        assert close(good, good) and not close(good, bad)
+
+
+@claim(f"{HERE}#c0719b6db", "about ten times that for float32, twice for bfloat16, and several hundred million times")
+@claim(f"{HERE}#c0719b6db", "`torch.allclose` has 1e-5 and 1e-8 for every dtype")
+def tolerances_by_dtype():
+    for dtype, least, most in ((torch.float32, 8, 12), (torch.bfloat16, 1.8, 2.3), (torch.float64, 2e8, 9e8)):
+        rtol, _ = torch.testing._comparison.default_tolerances(dtype)
+        assert least < rtol / torch.finfo(dtype).eps < most
+    for dtype in (torch.float32, torch.float64):
+        one, zero = torch.ones(1, dtype=dtype), torch.zeros(1, dtype=dtype)
+        assert torch.allclose(one * (1 + 9e-6), one) and not torch.allclose(one * (1 + 1.2e-5), one)
+        assert torch.allclose(zero + 9e-9, zero) and not torch.allclose(zero + 1.2e-8, zero)
+    one = torch.ones(1, dtype=torch.bfloat16)
+    assert not torch.allclose(one + torch.finfo(one.dtype).eps, one) and close(one + torch.finfo(one.dtype).eps, one)
+
+
+@claim(f"{HERE}#ce3463983", "batch normalisation with mean 0 and variance 1, which hides a normalisation that was lost")
+def fresh_statistics_hide_a_lost_normalisation():
+    for norm, shape in (
+        (nn.BatchNorm1d(3), (4, 3)),
+        (nn.BatchNorm2d(3), (2, 3, 4, 4)),
+        (nn.BatchNorm3d(3), [1, 3, 2, 2, 2]),
+    ):
+        x = torch.linspace(-2, 2, torch.Size(shape).numel()).reshape(shape)
+        norm.eval()
+        assert torch.allclose(norm(x), x)
+        norm.running_mean += 0.5
+        assert not torch.allclose(norm(x), x)
