@@ -276,6 +276,16 @@ def switched_off() -> None:
 
 @claim(f"{LESSON}#c570ac7f2", "its lines are no longer lines of Python")
 def lines_of_python() -> None:
+    """In a process of its own: where Dynamo has run before, a trace function can keep Python in one frame for ever."""
+    program = "from tests.claims import lesson_10; lesson_10.watched_lines()"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=root, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def watched_lines() -> None:
     seen: list[str] = []
 
     def watch(frame: Any, event: str, _: Any) -> Any:
