@@ -39,6 +39,7 @@ from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager, RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 
+from course_utils.authoring import warm_kernel
 from course_utils.authoring.isolation import isolate, kernel_environment
 from course_utils.authoring.ledger import (
     FOLDERS,
@@ -76,7 +77,8 @@ class GuardedKernel(RunningKernel):
     def __init__(self, kernel_name: str, notebook: Path, startup_timeout: float) -> None:
         """Start a kernel in the notebook's folder. Raises KernelDied when it isn't ready in ``startup_timeout`` s."""
         self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the kernel runs)
-        self.km = KernelManager(kernel_name=kernel_name, kernel_spec_manager=NbvalKernelspecManager())
+        specs = warm_kernel.WarmKernelspecManager() if warm_kernel.available() else NbvalKernelspecManager()
+        self.km = KernelManager(kernel_name=kernel_name, kernel_spec_manager=specs)
         self.kc = None
         try:
             environment = kernel_environment(notebook)
