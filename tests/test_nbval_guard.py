@@ -16,6 +16,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from course_utils.authoring import warm_kernel
 from course_utils.authoring.ledger import ledger_problems, read_ledger, stable_cells
 from course_utils.authoring.nbval_guard import concerns, marker_problems
 
@@ -84,6 +85,7 @@ def run_pytest(root: Path, *arguments: str, cwd: Path | None = None) -> subproce
     command += ["--nbval", "--nbval-current-env", f"--nbval-cell-timeout={LIMIT}", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], str(ROOT)])
+    environment[warm_kernel.FRESH_VARIABLE] = "1"  # nothing heavy is imported here, and some kernels are not Python's
     return subprocess.run(
         command, cwd=cwd or root, env=environment, text=True, encoding="utf-8",
         capture_output=True, timeout=120, check=False,

@@ -67,6 +67,7 @@ def in_a_kernel(path: Path) -> dict[str, str]:
     return told
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # a given cell shows one, as its text says
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.file_name)
 def test_an_untouched_exercise_is_not_attempted(lesson: manifest.Lesson) -> None:
     assert problems(COURSE, lesson) == []

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from course_utils.authoring.ledger import without_compilers
+from course_utils.authoring.warm_kernel import FRESH_VARIABLE
 
 CHECKED = ("notebooks", "solutions", "tests/test_answers.py", "tests/test_claims.py", "tests/test_native.py")
 LOGS = Path("build") / "portable"
@@ -49,7 +50,7 @@ SURROUNDINGS = (
     Surrounding("mixed", "plain ATen kernels, best oneDNN kernels", {"ATEN_CPU_CAPABILITY": "default"}),
     Surrounding("two-threads", "two OpenMP threads", {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}),
     Surrounding("no-compiler", "no C++ compiler, no build tools", compiler=False),
-    Surrounding("cold", "a fresh clone with empty caches", cold=True),
+    Surrounding("cold", "a fresh clone, empty caches, fresh kernels", {FRESH_VARIABLE: "1"}, cold=True),
     Surrounding("busy", "every core kept busy by another job", busy=True),
     Surrounding("busy-default", "plain kernels and every core busy", _KERNELS["default"], busy=True),
 )

@@ -11,11 +11,14 @@ Linux only: elsewhere it is not safe to fork a process that has loaded framework
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import os
 import signal
 import sys
+import types
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -26,10 +29,11 @@ from nbval.kernel import NbvalKernelspecManager
 FRESH_VARIABLE = "COURSE_FRESH_KERNELS"
 PROVISIONER = "course-fork"
 IMPORTED = (
-    "torch", "torchvision", "torch._dynamo", "torch.export", "torch._inductor.compile_fx", "onnxruntime",
+    "torch", "torchvision", "torch._dynamo", "torch.export", "torch._inductor.compile_fx",
     "torch.onnx._internal.exporter._core", "sklearn.datasets", "matplotlib.figure", "ipykernel.kernelapp",
     "ipykernel.ipkernel", "ipykernel.zmqshell",
 )  # fmt: skip
+"""Not onnxruntime: it opens a file when it is imported, which forks must not share."""
 
 _forks = multiprocessing.get_context("forkserver") if sys.platform == "linux" else None
 
@@ -72,7 +76,8 @@ class ForkProvisioner(LocalProvisioner):
         stderr = f"/proc/{os.getpid()}/fd/{kwargs['stderr'].fileno()}" if kwargs.get("stderr") else os.devnull
         connection_file = cmd[cmd.index("-f") + 1]
         process = _forks.Process(target=_be_a_kernel, args=(connection_file, kwargs["cwd"], kwargs["env"], stderr))
-        process.start()
+        with _no_main():
+            process.start()
         self.process = _Fork(process)
         self.pid = self.pgid = process.pid
         self.cwd = kwargs["cwd"]
@@ -96,10 +101,22 @@ class _Fork:
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # as subprocess does
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """A fork imports its parent's main program again, which here is pytest."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _be_a_kernel(connection_file: str, folder: str, environment: dict[str, str], stderr: str) -> None:
@@ -107,9 +124,9 @@ def _be_a_kernel(connection_file: str, folder: str, environment: dict[str, str],
     os.setsid()  # a group of its own, so that an interrupt reaches what the notebook started as well
     os.chdir(folder)
     os.environ.clear()
-    os.environ.update(environment, JPY_PARENT_PID=str(os.getppid()))
+    os.environ.update(environment, JPY_PARENT_PID=str(os.getppid()))  # a kernel ends when this process does
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_APPEND), 2)
     multiprocessing.current_process().name = "MainProcess"
     from ipykernel.kernelapp import IPKernelApp
 
-    IPKernelApp.launch_instance(argv=["-f", connection_file])
+    IPKernelApp.launch_instance(argv=["-f", connection_file, f"--IPKernelApp.parent_handle={os.getppid()}"])
