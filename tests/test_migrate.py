@@ -1,7 +1,7 @@
 """`migrate` on archives that go through, on some that do not, and on what is no archive at all."""
 
 import importlib.util
-import sys
+import json
 import warnings
 import zipfile
 from pathlib import Path
@@ -238,11 +238,15 @@ def test_a_crash_and_an_endless_route_are_rows(archive, monkeypatch: pytest.Monk
     assert "no route" in report.headline
 
 
-def test_a_fresh_process_finds_the_same(archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, x = archive(Branch()), torch.ones(2)
-    forked = migrate(path, x, routes=CONVERT_ONLY)
-    monkeypatch.setattr(migration.sys, "platform", "win32" if sys.platform == "linux" else "linux")
-    assert migrate(path, x, routes=CONVERT_ONLY) == forked
+def test_a_fresh_process_finds_the_same(archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process for both, once each way; `migrate` takes the fresh one where there is no fork."""
+    case = Case((torch.ones(2),), name="the example")
+    job = migration._Job("convert", str(archive(Branch())), [case], case, str(tmp_path))
+    found = migration._in_new_process(job, 180)
+    assert found.results and found == migration.guard.run_limited(lambda: migration._work(job)).value
+    monkeypatch.setattr(migration.sys, "platform", "win32")
+    monkeypatch.setattr(migration, "_in_new_process", lambda job, seconds: (job, seconds))
+    assert migration._in_child(job, 5) == (job, 5)
 
 
 def test_the_table_escapes_what_a_model_says(archive) -> None:
@@ -362,6 +366,21 @@ class TestTheCommand:
     def test_one_that_does_not(self, archive) -> None:
         result = self.run(str(archive(Counter())), "--inputs", "2:float32", "--routes", "convert")
         assert result.exit_code == 1 and "no route migrates it mechanically" in result.output
+
+    @pytest.mark.parametrize("holds", [True, False])
+    def test_as_json(self, archive, monkeypatch: pytest.MonkeyPatch, holds: bool) -> None:
+        """The fields of the report and of its attempts, its headline and its ok; the exit code says the same."""
+        seen = migration._Found(refused={}, results=(("the example", "holds" if holds else "differs", ""),))
+        monkeypatch.setattr(migration, "_in_child", lambda job, seconds: seen)
+        result = self.run(str(archive(Branch())), "--inputs", "2:float32", "--routes", "convert", "--json")
+        found = json.loads(result.stdout)
+        assert set(found) == {"source", "facts", "inputs", "attempts", "advice", "headline", "ok"}
+        [attempt] = found["attempts"]
+        assert set(attempt) == {"route", "outcome", "text", "holds", "refuses", "differs", "file"}
+        assert (found["ok"], attempt["outcome"]) == (holds, "holds" if holds else "differs")
+        assert result.exit_code == (0 if holds else 1) and found["headline"].startswith("model.pt: ")
+        bad = self.run(str(archive(Branch())), "--inputs", "?", "--json")
+        assert (bad.exit_code, bad.stdout) == (2, "") and bad.stderr.startswith("course: ")
 
     def test_bad_input_is_a_sentence(self, archive) -> None:
         result = self.run(str(archive(Branch())), "--inputs", "2:float31")
