@@ -43,6 +43,12 @@ MEMORY = 4 * 2**30
 # Part of torch's message, whether the function raised it or returned it as what it saw (autograd/engine.cpp).
 _NO_BACKWARD_HERE = b"threading in combination with fork-based multiprocessing"
 _MAX_PRINTED = 2000
+# What is known to end a process by this signal, and what to do next.
+_CAUSES = {
+    "SIGFPE": "The remainder of an int by 0 does this in compiled code; look for a `%` whose right side can be 0.",
+    "SIGSEGV": "An operator error that is caught while tracing does this; look for a try block.",
+}
+_OTHER_CAUSE = "Leave out one call after another to see which one does this."
 _LENGTH_BYTES = 8
 
 
@@ -298,7 +304,7 @@ def _crash(status: int) -> Crash:
         name = signal.Signals(os.WTERMSIG(status)).name
         return Crash(
             f"It brought its Python process down ({name}). Your notebook is safe: the check ran in a copy. "
-            "An operator error that is caught while tracing does this; look for a try block."
+            + _CAUSES.get(name, _OTHER_CAUSE)
         )
     return Crash("It ended its Python process. Look for a call of exit or quit.")
 

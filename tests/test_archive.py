@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from typer.testing import CliRunner
 
 from course_utils import archive, cli, models
 from course_utils.archive import ArchiveError, ArchiveReport, pickles, source
-from course_utils.archive.errors import DIRECTORY_BYTES, ENTRY_BYTES, OPCODES
+from course_utils.archive.errors import DIRECTORY_BYTES, ENTRIES, ENTRY_BYTES, OPCODES
 
 
 class Net(nn.Module):
@@ -75,6 +76,28 @@ class Writer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         print("called")
         return torch.from_file("somewhere", size=4) + x
+
+
+class Keeps(nn.Module):
+    """Its tensors are in what ``__getstate__`` returns, and nowhere else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = {"rows": torch.ones(2, 3)}
+        self.bias = torch.zeros(2, dtype=torch.float64)
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[dict[str, Tensor], Tensor, bool]:
+        return self.table, self.bias, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[dict[str, Tensor], Tensor, bool]) -> None:
+        self.table = state[0]
+        self.bias = state[1]
+        self.training = state[2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.table["rows"].t() + self.bias
 
 
 def function_of(x: Tensor, times: int = 2) -> Tensor:
@@ -192,6 +215,46 @@ def test_a_function() -> None:
     report = archive.inspect(saved(torch.jit.script(function_of)))
     assert report.kind == "TorchScript function"
     assert report.method("forward").signature == "(x: Tensor, times: int) -> Tensor"  # the default is lost
+
+
+def test_tensors_that_getstate_hands_out_are_listed() -> None:
+    report = archive.inspect(saved(torch.jit.script(Keeps())))
+    found = {x.path: (x.shape, x.dtype, x.bytes) for x in report.tensors}
+    assert found == {
+        "__getstate__()[0].rows": ((2, 3), "float32", 24),
+        "__getstate__()[1]": ((2,), "float64", 16),
+    }
+    assert sum(x.bytes for x in report.tensors) == report.sizes.tensors and report.warnings == ()
+    assert [str(x) for x in report.runs] == ["on load: Keeps.__setstate__ runs, because the loader calls it"]
+
+
+def test_a_quantised_module_needs_no_library_but_torch(quantised: bytes) -> None:
+    report = archive.inspect(quantised)
+    assert report.warnings == () and report.runs == () and report.ok, report
+    assert {(x.shape, x.dtype) for x in report.tensors} == {((2, 3), "qint8"), ((2,), "float32")}
+    assert all("_packed_params.__getstate__()" in x.path for x in report.tensors)
+    other = rebuilt(quantised, lambda info, content: content.replace(b"classes.quantized", b"classes.of_another"))
+    assert any("whose code is in a C++ library" in x for x in archive.inspect(other).warnings)
+
+
+@pytest.fixture(scope="module")
+def quantised() -> bytes:
+    engine = torch.backends.quantized.engine
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.backends.quantized.engine = [x for x in torch.backends.quantized.supported_engines if x != "none"][-1]
+        try:
+            return saved(torch.jit.script(torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(3, 2)))))
+        finally:
+            torch.backends.quantized.engine = engine
+
+
+def test_without_its_constants_it_is_damaged_for_torch_and_for_inspect(net: bytes) -> None:
+    lacking = rebuilt(net, lambda info, content: None if info.filename.endswith("constants.pkl") else content)
+    with pytest.raises(RuntimeError, match=r"constants\.pkl"):
+        torch.jit.load(io.BytesIO(lacking))
+    with pytest.raises(ArchiveError, match=r"a damaged model: constants\.pkl is missing; get it again"):
+        archive.inspect(lacking)
 
 
 @pytest.mark.parametrize(
@@ -313,6 +376,16 @@ def test_ways_to_write_a_side_effect(line: str) -> None:
     _, methods = source.parse(text, "__torch__.py")
     (effect,) = source.effects(methods, {"__torch__.py": text}, set())
     assert effect.when == "when called" and effect.where == "M.forward"
+
+
+def test_the_namespaces_of_torch_are_those_that_importing_it_registers() -> None:
+    """In a process of its own: tests and other libraries register more."""
+    program = "import torch; print(*{x.name.split('::')[0] for x in torch._C._jit_get_all_schemas()})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    registered = set(done.stdout.split())
+    assert registered <= source.BUILT_IN
+    if sys.platform == "linux":  # elsewhere some are not built
+        assert registered >= source.BUILT_IN
 
 
 def test_a_name_in_a_text_or_a_comment_is_no_side_effect() -> None:
@@ -501,12 +574,19 @@ def test_duplicate_entries_and_a_second_folder(net: bytes) -> None:
 
 
 def test_too_many_entries() -> None:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w") as file:
-        for n in range(50_001):
-            file.writestr(str(n), b"")
-    with pytest.raises(ArchiveError, match="entries"):
-        archive.inspect(target.getvalue())
+    one = with_entry(b"", ("x", b""))
+    start, stop = in_the_list(one, "x")
+
+    def listed(count: int) -> bytes:
+        """The one entry, listed so many times."""
+        size = (stop - start) * count
+        end = struct.pack("<4sHHHHLLH", b"PK\x05\x06", 0, 0, count, count, size, start, 0)
+        return one[:start] + one[start:stop] * count + end
+
+    with pytest.raises(ArchiveError, match="50,001 entries, more than any model"):
+        archive.inspect(listed(ENTRIES + 1))
+    with pytest.raises(ArchiveError, match="a zip, and no model"):
+        archive.inspect(listed(5))
 
 
 def test_a_zip_in_a_zip_is_not_opened(net: bytes) -> None:
@@ -580,12 +660,6 @@ def test_other_zips(state_dict: bytes) -> None:
         archive.inspect(rebuilt(state_dict, lambda info, content: None if "data.pkl" in info.filename else content))
     assert "safetensors" in archive.inspect(struct.pack("<Q", 10) + b'{"a": {}}  ').kind
     assert "flatbuffer" in archive.inspect(b"\x18\0\0\0PTMF" + bytes(10)).kind
-
-
-def test_an_exported_program_is_named() -> None:
-    target = io.BytesIO()
-    torch.export.save(torch.export.export(nn.ReLU(), (torch.ones(2),)), target)
-    assert archive.inspect(target.getvalue()).loader == "torch.export.load(path)"
 
 
 # --- damage by chance
@@ -729,6 +803,19 @@ def test_course_inspect(net: bytes, tmp_path: Path) -> None:
     assert done.exit_code == 0 and "names = self.names" in done.output
     done = CliRunner().invoke(cli.app, ["inspect", str(path), "--code", "gone"])
     assert done.exit_code == 2 and "no method 'gone'" in done.stderr
+
+
+def test_course_inspect_ends_with_what_was_found(net: bytes, quantised: bytes, tmp_path: Path) -> None:
+    lacking = rebuilt(net, lambda info, content: None if info.filename.endswith("constants.pkl") else content)
+    keeps = saved(torch.jit.script(Keeps()))
+    for content, code, says in (
+        (quantised, 0, "qint8"),
+        (keeps, 1, "__getstate__()[1]"),
+        (lacking, 2, "constants.pkl is missing"),
+    ):
+        (tmp_path / "model.pt").write_bytes(content)
+        done = CliRunner().invoke(cli.app, ["inspect", str(tmp_path / "model.pt")])
+        assert (done.exit_code, says in done.output) == (code, True), done.output
 
 
 def test_course_inspect_of_what_is_broken(net: bytes, tmp_path: Path) -> None:

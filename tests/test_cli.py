@@ -156,6 +156,40 @@ def test_update_says_each_thing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("update").output == "one\ntwo\n"
 
 
+# --- doctor
+
+
+@pytest.mark.parametrize("worst, code", [("ok", 0), ("warning", 0), ("problem", 1)])
+def test_doctor_as_json(worst: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import json
+
+    from course_utils import doctor
+
+    findings = [doctor.Finding("Python", "ok", "3.12 in [brackets] é"), doctor.Finding("disk", worst, "seen", "act")]
+    monkeypatch.setattr(doctor, "CHECKS", (lambda: iter(findings),))
+    result = run("doctor", "--json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == code and set(found) == {"findings", "summary"}
+    assert found["summary"] == doctor.summary(findings) and found["findings"] == [
+        {"name": "Python", "status": "ok", "detail": "3.12 in [brackets] é", "action": ""},
+        {"name": "disk", "status": worst, "detail": "seen", "action": "act"},
+    ]
+
+
+def test_doctor_as_json_where_a_check_itself_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    import json
+
+    from course_utils import doctor
+
+    def _disk() -> None:
+        raise OSError("gone")
+
+    monkeypatch.setattr(doctor, "CHECKS", (_disk,))
+    result = run("doctor", "--json")
+    [finding] = json.loads(result.stdout)["findings"]
+    assert result.exit_code == 1 and (finding["name"], finding["status"]) == ("disk", "problem")
+
+
 # --- lab
 
 

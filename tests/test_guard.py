@@ -237,11 +237,12 @@ def test_the_cost_of_a_first_use_does_not_count(run: str) -> None:
 
 
 @forks
-def test_what_the_function_starts_is_work_too() -> None:
+def test_what_the_function_starts_is_work_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiler that an answer calls computes in processes of its own."""
+    monkeypatch.setattr(guard, "_CLOCK_FACTOR", 1000)  # a busy machine takes its time
 
     def build() -> str:
-        program = "import time\nuntil = time.process_time() + 1.5\nwhile time.process_time() < until: pass"
+        program = "import time\nuntil = time.process_time() + 1.2\nwhile time.process_time() < until: pass"
         subprocess.run([sys.executable, "-c", program], check=True)
         return "built"
 
@@ -312,10 +313,14 @@ def test_compiled_code_that_hoards_tensors_is_stopped() -> None:
         (lambda: os.kill(os.getpid(), signal.SIGSEGV), "SIGSEGV"),
         (lambda: ctypes.string_at(0), "SIGSEGV"),
         (os.abort, "SIGABRT"),
+        (lambda: torch.jit.script(remainder)(5, 0), "SIGFPE"),
+        (lambda: torch.jit.trace(catches, torch.ones(2)), "SIGSEGV"),
     ],
-    ids=["kill", "null pointer", "abort"],
+    ids=["kill", "null pointer", "abort", "int % 0", "caught while tracing"],
 )
 def test_a_crash_is_told(crash: Callable[[], object], name: str, tmp_path) -> None:
+    """With the cause that is known for it; the one of the last two is what they are."""
+    cause = {"SIGSEGV": "look for a try block.", "SIGFPE": "look for a `%` whose right side can be 0."}
     with (tmp_path / "dump").open("w+", encoding="utf-8") as dump:
         faulthandler.enable(dump)
         try:
@@ -323,7 +328,19 @@ def test_a_crash_is_told(crash: Callable[[], object], name: str, tmp_path) -> No
         finally:
             faulthandler.enable(sys.__stderr__)
         assert text.startswith(f"It brought its Python process down ({name}). Your notebook is safe")
+        assert text.endswith(cause.get(name, "the check ran in a copy. " + guard._OTHER_CAUSE))
         assert dump.read() == ""
+
+
+def remainder(a: int, b: int) -> int:
+    return a % b
+
+
+def catches(x: torch.Tensor) -> torch.Tensor:
+    try:
+        return x.view(3, 4)
+    except RuntimeError:
+        return x
 
 
 @forks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from course_utils import learner_files, manifest
+from course_utils import cli, learner_files, manifest
 from course_utils.learner_files import LearnerFilesError
 from tests import tiny_course
 from tests.tiny_course import COUNTING, cell, edit, read, set_source, source_of
@@ -62,6 +63,7 @@ class Repositories:
 def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repositories:
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
         monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # slow, and only a power cut could tell
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.com")
@@ -368,6 +370,8 @@ def in_a_fork(work: Callable[[], object]) -> int:
         try:
             work()
             os._exit(0)
+        except SystemExit as stopped:
+            os._exit(stopped.code)
         except BaseException:
             os._exit(9)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
@@ -376,6 +380,21 @@ def in_a_fork(work: Callable[[], object]) -> int:
 def copy_of(both: Repositories, folder: Path) -> Repositories:
     shutil.copytree(both.mine, folder, symlinks=True)
     return Repositories(both.origin, folder, manifest.load(folder))
+
+
+def on_the_disk(mine: Repositories) -> frozenset[tuple[str, bytes]]:
+    """All that the next command can see; the same for two folders that differ in nothing but times and their place."""
+    found = {("index", git(mine.mine, "ls-files", "--stage").encode())}
+    for path in mine.mine.rglob("*"):
+        name = path.relative_to(mine.mine).as_posix()
+        plain = path.is_file() and name != ".git/index" and not name.startswith(".git/logs/")
+        content = path.read_bytes() if plain else b""
+        found.add((VARIES.sub("", name), VARIES_HERE.sub(b"", content) if name.endswith(".json") else content))
+    return frozenset(found)
+
+
+VARIES = re.compile(r"\d{8}-\d{6}-\d{6}|(?<=\.part-)\d+")
+VARIES_HERE = re.compile(VARIES.pattern.encode())
 
 
 def everything_is_there(mine: Repositories) -> bool:
@@ -401,7 +420,7 @@ def before_an_update(both: Repositories) -> Repositories:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 def test_an_update_killed_at_any_step_loses_nothing(before_an_update: Repositories, tmp_path: Path) -> None:
-    seen = set()
+    seen, states = set(), set()
     for step in range(1, 200):
         mine = copy_of(before_an_update, tmp_path / f"killed {step}")
 
@@ -410,6 +429,9 @@ def test_an_update_killed_at_any_step_loses_nothing(before_an_update: Repositori
             mine.update()
 
         ended = in_a_fork(work)
+        if ended and (state := on_the_disk(mine)) in states:
+            continue  # killed before a step that only reads: what is left is what the step before left
+        states.add(state)
         was_under_way = (mine.mine / ".git" / "course-update.json").exists()
         lines = learner_files.settle(mine.course)
         assert bool(lines) == was_under_way
@@ -421,28 +443,82 @@ def test_an_update_killed_at_any_step_loses_nothing(before_an_update: Repositori
         assert not [*mine.mine.glob("*/kept/.part-*"), *mine.mine.glob(".git/.part-*")]
         if ended == 0:
             break
-    assert ended == 0 and step > 20
+    assert ended == 0 and step > 20 and len(states) > 12
     assert seen == {(False, False), (True, False), (True, True), (False, True)}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 def test_settling_killed_at_any_step_can_be_settled(before_an_update: Repositories, tmp_path: Path) -> None:
     for moved in (False, True):
-        ended = None
+        ended, states = None, set()
+        halfway = copy_of(before_an_update, tmp_path / f"half {moved}")
+        half_done(halfway, moved)
         for step in range(1, 100):
-            mine = copy_of(before_an_update, tmp_path / f"again {moved} {step}")
-            half_done(mine, moved)
+            mine = copy_of(halfway, tmp_path / f"again {moved} {step}")
 
             def work(step: int = step, mine: Repositories = mine) -> None:
                 at_each_step(lambda count: os.kill(os.getpid(), signal.SIGKILL) if count == step else None)
                 learner_files.settle(mine.course)
 
             ended = in_a_fork(work)
+            if ended and (state := on_the_disk(mine)) in states:
+                continue
+            states.add(state)
             learner_files.settle(mine.course)
             assert everything_is_there(mine) == moved
             if ended == 0:
                 break
-        assert ended == 0
+        assert ended == 0 and len(states) > 4
+
+
+def the_command(mine: Repositories, act: Callable[[int], None] | None = None) -> None:
+    """``course update`` itself, which has a handler for these signals."""
+    os.environ["COURSE_ROOT"] = str(mine.mine)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if act is not None:
+        at_each_step(act)
+    cli.update()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_an_update_told_to_end_at_any_step_puts_everything_back(before_an_update: Repositories, tmp_path: Path) -> None:
+    """By SIGTERM, or by SIGHUP of a closed terminal, in turn: nothing is left to be settled, unlike after a kill."""
+    outcomes = set()
+    for step in range(1, 200):
+        mine = copy_of(before_an_update, tmp_path / f"ended {step}")
+        number = (signal.SIGTERM, signal.SIGHUP)[step % 2]
+
+        def work(step: int = step, number: int = number, mine: Repositories = mine) -> None:
+            the_command(mine, lambda count: os.kill(os.getpid(), number) if count == step else None)
+
+        ended = in_a_fork(work)
+        assert ended in (128 + number, 0), step
+        assert learner_files.settle(mine.course) == []
+        assert not [*mine.mine.glob("*/kept/.part-*"), *mine.mine.glob(".git/.part-*")]
+        outcomes.add((ended, everything_is_there(mine)))
+        if ended == 0:
+            break
+    assert ended == 0 and step > 20
+    assert outcomes >= {(128 + signal.SIGTERM, False), (128 + signal.SIGHUP, False), (0, True)}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and a shell")
+@pytest.mark.parametrize("name, moved", [("TERM", False), ("HUP", False), ("TERM", True), ("HUP", True)])
+def test_an_update_told_to_end_while_git_works(
+    before_an_update: Repositories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, moved: bool
+) -> None:
+    git_itself = shutil.which("git")
+    before = f'"{git_itself}" "$@";' if moved else ""
+    script = tmp_path / "bin" / "git"
+    script.parent.mkdir()
+    end = f'case " $* " in *" merge --ff-only "*) {before} kill -{name} $PPID; exec sleep 60;; esac'
+    script.write_text(f'#!/bin/sh\n{end}\nexec "{git_itself}" "$@"\n', encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+    ended = in_a_fork(lambda: the_command(before_an_update))
+    assert ended == 128 + getattr(signal, f"SIG{name}")
+    assert learner_files.settle(before_an_update.course) == []
+    assert everything_is_there(before_an_update) == moved
 
 
 def half_done(mine: Repositories, moved: bool) -> None:
@@ -498,6 +574,7 @@ def test_work_after_the_interruption_is_kept(before_an_update: Repositories, mov
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 def test_a_full_disk_at_any_step_changes_nothing_or_comes_back(before_an_update: Repositories, tmp_path: Path) -> None:
+    states = set()
     for step in range(1, 200):
         for stays_full in (False, True):
             mine = copy_of(before_an_update, tmp_path / f"full {step} {stays_full}")
@@ -515,6 +592,9 @@ def test_a_full_disk_at_any_step_changes_nothing_or_comes_back(before_an_update:
 
             ended = in_a_fork(work)
             assert ended in (0, 5), step
+            if ended and (state := on_the_disk(mine)) in states:
+                continue
+            states.add(state)
             learner_files.settle(mine.course)
             everything_is_there(mine)
         if ended == 0:
@@ -523,13 +603,28 @@ def test_a_full_disk_at_any_step_changes_nothing_or_comes_back(before_an_update:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="flock")
-def test_two_updates_do_not_meet(before_an_update: Repositories) -> None:
+def test_two_updates_do_not_meet(before_an_update: Repositories, monkeypatch: pytest.MonkeyPatch) -> None:
     half_done(before_an_update, moved=False)
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
     with learner_files._only_one(before_an_update.mine):
         for call in (before_an_update.update, lambda: learner_files.settle(before_an_update.course)):
             with pytest.raises(LearnerFilesError, match="an update is running in another window; wait until it ends"):
                 call()
+    assert len(waits) == 40 and sum(waits) == pytest.approx(4)
     assert learner_files.settle(before_an_update.course)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the name of an open file")
+def test_a_notebook_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut the notebook is the old one or the new one."""
+    order: list[str] = []
+    replace = os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: order.append(Path(f"/proc/self/fd/{handle}").readlink().name))
+    monkeypatch.setattr(os, "replace", lambda part, path: (order.append(path.name), replace(part, path)))
+    learner_files._write(tmp_path / "a.ipynb", b"new", tmp_path)
+    assert order == [f".part-{os.getpid()}-a.ipynb", "a.ipynb", tmp_path.name]  # the folder has the name
+    assert (tmp_path / "a.ipynb").read_bytes() == b"new"
 
 
 def test_a_reader_that_goes_away_changes_nothing(before_an_update: Repositories) -> None:

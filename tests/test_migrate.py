@@ -1,7 +1,8 @@
 """`migrate` on archives that go through, on some that do not, and on what is no archive at all."""
 
 import importlib.util
-import sys
+import json
+import shutil
 import warnings
 import zipfile
 from pathlib import Path
@@ -189,11 +190,21 @@ def test_eager_modules_go_by_export() -> None:
     assert outcomes(refused) == {"export": "refused"} and "torch.cond" in refused.advice[-1]
 
 
-def test_an_archive_becomes_a_compiled_package(archive, tmp_path: Path) -> None:
+def test_an_archive_becomes_a_compiled_package(archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own checks are on, so that a batch of 1, for which it was not compiled, is refused and not answered."""
     if not aoti.has_compiler():
         pytest.skip("there is no C++ compiler here")
+    compile_it = torch._inductor.aoti_compile_and_package
+
+    def once(program: torch.export.ExportedProgram, package_path: str) -> str:
+        """What an earlier run compiled of the same program, under build/."""
+        with monkeypatch.context() as inside:
+            inside.setattr(torch._inductor, "aoti_compile_and_package", compile_it)
+            return shutil.copyfile(aoti.compiled(program, "migrated", progress=False), package_path)
+
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", once)
     out = tmp_path / "out"
+    torch.manual_seed(0)
     report = migrate(archive(nn.Linear(4, 2), torch.rand(3, 4)), torch.rand(3, 4), routes=["aoti"], into=out)
     assert outcomes(report) == {"aoti": "partly"} and report.attempts[0].refuses == ("batch 1",), report
     assert {"batch 2", "batch 5", "times 10"} <= set(report.attempts[0].holds)
@@ -238,11 +249,15 @@ def test_a_crash_and_an_endless_route_are_rows(archive, monkeypatch: pytest.Monk
     assert "no route" in report.headline
 
 
-def test_a_fresh_process_finds_the_same(archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, x = archive(Branch()), torch.ones(2)
-    forked = migrate(path, x, routes=CONVERT_ONLY)
-    monkeypatch.setattr(migration.sys, "platform", "win32" if sys.platform == "linux" else "linux")
-    assert migrate(path, x, routes=CONVERT_ONLY) == forked
+def test_a_fresh_process_finds_the_same(archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process for both, once each way; `migrate` takes the fresh one where there is no fork."""
+    case = Case((torch.ones(2),), name="the example")
+    job = migration._Job("convert", str(archive(Branch())), [case], case, str(tmp_path))
+    found = migration._in_new_process(job, 180)
+    assert found.results and found == migration.guard.run_limited(lambda: migration._work(job)).value
+    monkeypatch.setattr(migration.sys, "platform", "win32")
+    monkeypatch.setattr(migration, "_in_new_process", lambda job, seconds: (job, seconds))
+    assert migration._in_child(job, 5) == (job, 5)
 
 
 def test_the_table_escapes_what_a_model_says(archive) -> None:
@@ -273,7 +288,7 @@ def test_files_that_are_no_archives(tmp_path: Path, archive) -> None:
     with pytest.raises(MigrationError, match=r"no TorchScript archive\. It is read by torch\.load"):
         migrate(damaged, x)
     torch.export.save(torch.export.export(models.DigitNet().eval(), (torch.rand(2, 1, 8, 8),)), tmp_path / "p.pt2")
-    with pytest.raises(MigrationError, match=r"exported program \(.pt2\)"):
+    with pytest.raises(MigrationError, match=r"exported program \(\.pt2\).* read by torch\.export\.load\(path\)"):
         migrate(tmp_path / "p.pt2", x)
 
 
@@ -362,6 +377,21 @@ class TestTheCommand:
     def test_one_that_does_not(self, archive) -> None:
         result = self.run(str(archive(Counter())), "--inputs", "2:float32", "--routes", "convert")
         assert result.exit_code == 1 and "no route migrates it mechanically" in result.output
+
+    @pytest.mark.parametrize("holds", [True, False])
+    def test_as_json(self, archive, monkeypatch: pytest.MonkeyPatch, holds: bool) -> None:
+        """The fields of the report and of its attempts, its headline and its ok; the exit code says the same."""
+        seen = migration._Found(refused={}, results=(("the example", "holds" if holds else "differs", ""),))
+        monkeypatch.setattr(migration, "_in_child", lambda job, seconds: seen)
+        result = self.run(str(archive(Branch())), "--inputs", "2:float32", "--routes", "convert", "--json")
+        found = json.loads(result.stdout)
+        assert set(found) == {"source", "facts", "inputs", "attempts", "advice", "headline", "ok"}
+        [attempt] = found["attempts"]
+        assert set(attempt) == {"route", "outcome", "text", "holds", "refuses", "differs", "file"}
+        assert (found["ok"], attempt["outcome"]) == (holds, "holds" if holds else "differs")
+        assert result.exit_code == (0 if holds else 1) and found["headline"].startswith("model.pt: ")
+        bad = self.run(str(archive(Branch())), "--inputs", "?", "--json")
+        assert (bad.exit_code, bad.stdout) == (2, "") and bad.stderr.startswith("course: ")
 
     def test_bad_input_is_a_sentence(self, archive) -> None:
         result = self.run(str(archive(Branch())), "--inputs", "2:float31")

@@ -379,15 +379,23 @@ def test_an_equal_pair_raises_no_alarm(function, converted, example, vary):
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
+@pytest.mark.parametrize("name", ["BasicBlock", "InvertedResidual"])
 def test_torchvision_raises_no_alarm(name, frozen):
-    import torchvision
+    """The blocks of resnet and of mobilenet_v3, which freezing folds and fuses, two of each."""
+    from torchvision.models.mobilenetv3 import InvertedResidual, InvertedResidualConfig
+    from torchvision.models.resnet import BasicBlock
 
     from course_utils import models
 
+    def block():
+        if name == "BasicBlock":
+            return BasicBlock(8, 8)
+        return InvertedResidual(InvertedResidualConfig(8, 3, 16, 8, True, "HS", 1, 1, 1.0), nn.BatchNorm2d)
+
     torch.manual_seed(0)
-    model = models.randomise_statistics(getattr(torchvision.models, name)(weights=None)).eval()
-    x = torch.rand(1, 3, 64, 64)
+    stem, head = [nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU()], [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    model = models.randomise_statistics(nn.Sequential(*stem, block(), block(), *head, nn.Linear(8, 10))).eval()
+    x = torch.rand(1, 3, 32, 32)
     converted = trace(model, x)
     converted = torch.jit.freeze(converted) if frozen else converted
     search = find_divergence(model, converted, x, low=0, high=1, tries=4, seconds=30)
@@ -628,11 +636,11 @@ HIDDEN = {
         {"growth": 1000},
         "batch",
     ),
-    "one token of 30000": (
+    "one token of 5000": (
         lambda x: x * 1.0,
-        lambda x: torch.where(x == 17_321, 0.0, x * 1.0),
+        lambda x: torch.where(x == 3_321, 0.0, x * 1.0),
         IDS,
-        {"low": 0, "high": 29_999},
+        {"low": 0, "high": 4_999},
         "values",
     ),
     "channels_last input": (

@@ -275,6 +275,24 @@ def test_the_command_says_how_to_go_on(path, monkeypatch):
     assert [row.model for row in zoo.load(path).rows] == ["alexnet"]
 
 
+def test_the_command_ends_with_1_where_a_row_failed(path, monkeypatch):
+    def row_of(name, *, memory_gib):
+        return replace(ROW, model=name, failed="after freeze: not enough memory" if name == "alexnet" else "")
+
+    monkeypatch.setattr(zoo.fill, "__kwdefaults__", zoo.fill.__kwdefaults__ | {"row_of": row_of})
+    result = run("--only", "alexnet", "--only", "vgg11", "--output", str(path))
+    assert result.exit_code == 1 and "alexnet: trace =" in result.output and "not enough memory" in result.output
+    assert [(row.model, bool(row.failed)) for row in zoo.load(path).rows] == [("alexnet", True), ("vgg11", False)]
+    assert run("--only", "vgg11", "--output", str(path)).exit_code == 0, "nothing failed in this run"
+
+
+def test_the_command_ends_with_2_for_a_file_that_is_no_table(path):
+    path.parent.mkdir()
+    path.write_text("{}", encoding="utf-8")
+    result = run("--only", "alexnet", "--output", str(path))
+    assert result.exit_code == 2 and result.stderr.startswith("course: zoo.json is no table of the zoo")
+
+
 def test_the_command_refuses_what_it_does_not_know(path):
     result = run("--only", "resnet19", "--output", str(path))
     assert result.exit_code == 2 and "there is no model 'resnet19'" in result.stderr and not path.exists()
