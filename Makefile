@@ -46,9 +46,10 @@ readme: install     ## write the table of lessons in README.md from course.toml
 run: install        ## run a lesson again and store its outputs (make run LESSON=03; default: all)
 	@$(AUTHORING) run $(or $(LESSON),all)
 
-lock: install       ## write both locks from pyproject.toml (ARGS=--upgrade for the newest versions)
+lock: install       ## write the three locks from pyproject.toml (ARGS=--upgrade for the newest versions)
 	@$(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) pyproject.toml -o requirements.lock
 	@$(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) -c requirements.lock --group executorch -o requirements-executorch.lock
+	@printf 'torch\ntorchvision\n' | $(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) -c requirements.lock --excludes - --group models -o requirements-models.lock
 
 lint: install       ## ruff over the package, the tests and the notebooks
 	@$(COURSE) -m ruff check $(or $(ARGS),.)
