@@ -206,7 +206,7 @@ def examine(case: Any) -> Iterator[dict[str, Any]]:
             try:
                 text, against = tool()
             except Exception as error:
-                text, against = f"{RAISES} {type(error).__name__}: {str(error).strip()[:160]}", []
+                text, against = f"{RAISES} {type(error).__name__}: {str(error).strip()[:120]}", []
             yield said(name, text, against)
 
 
@@ -287,8 +287,8 @@ def advice(model: Any, example: Any, others: list[Any], fresh: list[Any], wrong:
     if found.converted is None and not wrong and outcomes.get("trace") == "holds":
         against = ["rewrite, but the trace is right on everything tried"]
     reserved = " with a reservation" * (found.advice == "trace" and "warned" in found.why)
-    reason = next((e.text for e in found.evidence if e.step == "trace" and e.outcome != "holds"), found.why)
-    return f"{found.advice}{reserved}" + (f": {reason[:90]}" if found.advice == "rewrite" else ""), against
+    reason = next((f"trace {e.text.partition(':')[0]}" for e in found.evidence if e.step == "trace"), found.why)
+    return f"{found.advice}{reserved}" + (f" ({reason[:60]})" if found.advice == "rewrite" else ""), against
 
 
 def bisected(model: Any, example: Any) -> tuple[str, list[str]]:
