@@ -29,9 +29,10 @@ def by_mean(x: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_row_has_a_cell_for_each_column() -> None:
-    row = Row("kornia/Canny", "agrees on 4 of 4", {**ALL_WELL, "recommend": "a | b\nc"}, [], 7.6)
-    assert row.ok
-    assert str(row) == "| kornia/Canny | agrees on 4 of 4 | ok | ok | a / b c | ok | ok | none | 8 |"
+    said = {**ALL_WELL, "find_divergence": "raises by shape", "recommend": "a | b\nc"}  # what it found, no failure
+    row = Row("kornia/Canny", "agrees on 4 of 4", said, [], 7.6)
+    assert row.ok and "on 0, contradicted the evidence on 0." in real_models.totals([str(row)])
+    assert str(row) == "| kornia/Canny | agrees on 4 of 4 | ok | raises by shape | a / b c | ok | ok | none | 8 |"
     assert len(row.cells()) == len(COLUMNS)
 
 
@@ -39,7 +40,7 @@ def test_a_row_has_a_cell_for_each_column() -> None:
     "row",
     [
         Row("a/b"),
-        Row("a/b", "agrees on 1 of 1", {**ALL_WELL, "migrate": "raises ValueError: x"}),
+        Row("a/b", "agrees on 1 of 1", {**ALL_WELL, "migrate": "RAISES ValueError: x"}),
         Row("a/b", "agrees on 1 of 1", {**ALL_WELL, "recommend": "stopped after 300 s"}),
         Row("a/b", "agrees on 1 of 1", {**ALL_WELL, "recommend": ""}),
         Row("a/b", "agrees on 1 of 1", ALL_WELL, ["recommend: trace, but …"]),
@@ -69,7 +70,7 @@ def test_a_tool_that_raises_is_reported_and_the_others_go_on(monkeypatch: pytest
     monkeypatch.setattr(real_models, "parity", boom)
     items = list(real_models.examine(LINEAR))
     assert [x["tool"] for x in items] == ["own", *TOOLS]
-    assert items[1]["text"].startswith("raises KeyError") and items[2]["text"] == "fine"
+    assert items[1]["text"].startswith("RAISES KeyError") and items[2]["text"] == "fine"
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
@@ -109,7 +110,7 @@ def test_the_command_stores_what_it_ran_and_keeps_the_rest(tmp_path: Path, monke
     monkeypatch.setattr(real_models, "run", lambda name, *_, **__: Row(name, "agrees on 1 of 1", dict(said)))
     runner = CliRunner()
     assert runner.invoke(command.app, ["models", "--only", "DiceLoss", "--only", "kornia/Resize"]).exit_code == 0
-    said["recommend"] = "raises ValueError: x"
+    said["recommend"] = "RAISES ValueError: x"
     done = runner.invoke(command.app, ["models", "--only", "DiceLoss"])
     assert done.exit_code == 1 and "raised or was stopped on 1" in done.output
     used = real_models.versions(real_models.LOCK.read_text(encoding="utf-8"))

@@ -34,7 +34,7 @@ TOOLS = ("check_parity", "find_divergence", "recommend", "bisect_script", "migra
 COLUMNS = ("model", "trace on fresh inputs", *TOOLS, "contradictions", "seconds")
 SECONDS = 300  # for one model
 MARK = "@@ "
-RAISES, STOPPED = "raises", "stopped"
+RAISES, STOPPED = "RAISES", "stopped"
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
 
@@ -286,7 +286,7 @@ def advice(model: Any, example: Any, others: list[Any], fresh: list[Any], wrong:
         against = [f"{found.advice}, but what it gives is wrong on a fresh input"]
     if found.converted is None and not wrong and outcomes.get("trace") == "holds":
         against = ["rewrite, but the trace is right on everything tried"]
-    reserved = " with a reservation" * (found.advice == "trace" and "warned" in found.why)
+    reserved = " with a reservation" * any(words in found.why for words in ("warned at", "Use it if"))
     reason = next((f"trace {e.text.partition(':')[0]}" for e in found.evidence if e.step == "trace"), found.why)
     return f"{found.advice}{reserved}" + (f" ({reason[:60]})" if found.advice == "rewrite" else ""), against
 
