@@ -17,7 +17,7 @@ FAST = tests/test_answers.py tests/test_claims.py tests/test_stubs.py tests/test
        $(wildcard notebooks/$(LESSON)_*.ipynb solutions/$(LESSON)_*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test test-fast doctor exercises run readme lock lint executorch mutants portable bench clean
+.PHONY: help install lab test test-fast doctor exercises run readme lock lint executorch models mutants portable bench clean
 
 help:       ## print the verbs
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -46,15 +46,19 @@ readme: install     ## write the table of lessons in README.md from course.toml
 run: install        ## run a lesson again and store its outputs (make run LESSON=03; default: all)
 	@$(AUTHORING) run $(or $(LESSON),all)
 
-lock: install       ## write both locks from pyproject.toml (ARGS=--upgrade for the newest versions)
+lock: install       ## write the three locks from pyproject.toml (ARGS=--upgrade for the newest versions)
 	@$(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) pyproject.toml -o requirements.lock
 	@$(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) -c requirements.lock --group executorch -o requirements-executorch.lock
+	@printf 'torch\ntorchvision\n' | $(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) -c requirements.lock --excludes - --group models -o requirements-models.lock
 
 lint: install       ## ruff over the package, the tests and the notebooks
 	@$(COURSE) -m ruff check $(or $(ARGS),.)
 
 executorch: install ## ExecuTorch for lesson 11, in an environment of its own inside .venv (0.5 GB)
 	@$(COURSE) -m course_utils.edge install
+
+models: install     ## the tools on models of timm, transformers, … (0.3 GB, 40 minutes; ARGS="--only kornia")
+	@$(AUTHORING) models $(ARGS)
 
 mutants: install    ## plant faults in the worked answers and see whether the checks find them (ARGS=03.2 for one)
 	@$(AUTHORING) mutants $(ARGS)

@@ -37,6 +37,7 @@ SHRINK_STEPS = 200
 LONG = (129, 1025)  # sizes beyond the tables and limits that are usual in code
 ROOM = 2**16  # elements that a tensor may always get, where `growth` is not given
 SLICES = 4  # places along a dimension that are tried alone
+LONGER = 64  # times the batch, while whole numbers are tried one by one
 WORTH = 100_000  # whole numbers from `low` to `high` that are tried one by one, at most
 LOOSE = {torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
@@ -487,6 +488,7 @@ class _Moves:
         self.vary, self.low, self.high, self.growth, self.tied = vary, low, high, growth, tied
         self.random = torch.Generator().manual_seed(seed)
         self.together: set[tuple[int, int]] = set()  # dimensions that eager lets change with their equals
+        self.went = False  # did eager take the last change?
         self.narrow: set[int] = set()  # integer tensors that keep to the example's range
 
     def all(self, tensors: list[Tensor], model: Any, tries: int) -> Iterator[_Move]:
@@ -533,6 +535,7 @@ class _Moves:
 
     def taken(self, move: _Move) -> None:
         """Learn from what eager takes: sizes that changed together need not change apart."""
+        self.went = True
         if len(move.places) > 1 and move.kind != "apart":
             self.together |= {p for p, q in self.tied if p in move.places and q in move.places}
 
@@ -618,14 +621,31 @@ class _Moves:
                     yield _Move("values", where, make, late=True)
 
     def _each(self, tensors: list[Tensor]) -> Iterator[_Move]:
-        """Every whole number from `low` to `high`, as many at a time as the tensor holds."""
+        """Every whole number from `low` to `high`: as many at a time as a long batch holds, or where eager refuses
+        that, the tensor itself."""
         if self.low is None or self.high is None or self.high - self.low > WORTH:
             return
         for i in self.ranges:
-            for begin in range(math.ceil(self.low), math.floor(self.high) + 1, tensors[i].numel()):
-                words = f"whole numbers from {begin}" + ("" if len(tensors) == 1 else f" in tensor {i + 1}")
-                count = lambda t, b=begin: torch.arange(b, b + t.numel()).reshape(t.shape).to(t.dtype)  # noqa: E731
-                yield _Move("values", words, lambda ts, i=i, c=count: _changed(ts, [i], c))
+            group = _batch_group(tensors) if tensors[0].dim() else []
+            few = tensors[i].numel()
+            many = few * LONGER if (i, 0) in group else few
+            for begin in range(math.ceil(self.low), math.floor(self.high) + 1, many):
+                self.went = False
+                if many > few:
+                    yield self._counted(tensors, i, begin, group)
+                if not self.went:
+                    for start in range(begin, min(begin + many, math.floor(self.high) + 1), few):
+                        yield self._counted(tensors, i, start, [])
+
+    def _counted(self, tensors: list[Tensor], i: int, begin: int, group: list[tuple[int, int]]) -> _Move:
+        """Tensor i counts up from `begin`; in a longer batch where its group is given."""
+        words = f"whole numbers from {begin}" + ("" if len(tensors) == 1 else f" in tensor {i + 1}")
+
+        def make(ts: list[Tensor]) -> list[Tensor]:
+            ts = self._resize(ts, group, LONGER * ts[0].shape[0]) if group else ts
+            return _changed(ts, [i], lambda t: torch.arange(begin, begin + t.numel()).reshape(t.shape).to(t.dtype))
+
+        return _Move("values", words, make)
 
     def _special(self, tensors: list[Tensor]) -> Iterator[_Move]:
         fit = [i for i, t in enumerate(tensors) if _is_float(t)]

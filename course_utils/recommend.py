@@ -113,8 +113,9 @@ def recommend(model: Callable[..., Any], example_inputs: Any, others: Any = ()) 
 
     The order of preference: *trace* when the trace gave no warning and equals eager on all inputs, those of another
     rank included; *script* when the compiled model does; *mix* when exchanging submodules makes one of the two do.
-    Where none does, but the trace equals eager on all inputs and has merely warned, or differs at another rank only,
-    the advice is *trace* with that reservation, and the evidence names the lines; otherwise *rewrite*.
+    Where none does, but the trace equals eager on all inputs and has merely warned, differs at another rank only, or
+    raises at another size only, the advice is *trace* with that reservation, and the evidence names the lines or the
+    size; otherwise *rewrite*.
 
     A trace returns tensors, tuples, lists and dicts. Where eager returns an object or a dataclass, or a dict that also
     holds something else, the model is traced through a wrapper that returns the tensors as a dict by field, and is
@@ -156,6 +157,7 @@ class _Attempt:
     places: tuple[str, ...] = ()  # file and line of each decision, with its source
     wrapped: str = ""  # the class that eager returns, where the trace returns its tensors as a dict
     rank: str = ""  # what differs from eager at another rank
+    raises_at: tuple[str, ...] = ()  # where nothing differs but that it raises at these sizes, made from the example
 
     @property
     def holds(self) -> bool:
@@ -174,6 +176,7 @@ class _Search:
         self.evidence: list[Evidence] = []
         self.example, *self.probes = _probes(example_inputs, others)
         self.ranks = _of_other_rank(self.example)
+        self.sized = {case.name for case in self.probes if re.fullmatch(r"size \d+ in dimension [1-9]", case.name)}
         self.refused_by_eager = ""
         self.cases: list[Case] = []
 
@@ -219,6 +222,11 @@ class _Search:
                     return mixed
         if trace.holds:
             return self.with_reservation(trace, script)
+        if trace.raises_at:
+            other = "does not compile" if script.converted is None else "differs once compiled"
+            sizes = " and ".join(trace.raises_at)
+            why = f"it holds on every other input tried, and raises at {sizes}, which eager takes; the model {other}."
+            return self.end("trace", f"{why} Use it if that size never changes.", trace)
         return self.end("rewrite", _reason_to_rewrite(trace, script))
 
     def other_ranks(self, trace: _Attempt, script: _Attempt, cases: list[Case]) -> None:
@@ -295,12 +303,21 @@ class _Search:
             return attempt
         if not reports[-1].ok:
             f = reports[-1].findings[0]
+            attempt.raises_at = self.sizes_that_raise(reports)
             attempt.differs = f"{f.kind}, {f.where.case}: eager {_cut(f.reference)} | converted {_cut(f.candidate)}"
         elif not any(report.worst.elements for report in reports):
             attempt.differs = NO_VALUE
         else:
             attempt.exact = all(report.worst.bit_equal for report in reports)
         return attempt
+
+    def sizes_that_raise(self, reports: list[Any]) -> tuple[str, ...]:
+        """The sizes beyond the batch at which the conversion raises, where it differs in nothing else."""
+        findings = reports[-1].findings
+        raises = all(f.kind == "raises" and f.reference.startswith("returns ") for f in findings)
+        names = dict.fromkeys(where.case for f in findings for where in (f.where, *f.also))
+        compared = any(report.worst.elements for report in reports)
+        return tuple(names) if raises and compared and names.keys() <= self.sized else ()
 
     # --- the two mixes ---------------------------------------------------------------------------------------------
 

@@ -876,6 +876,14 @@ def test_other_formats_are_named(content: bytes, kind: str) -> None:
         assert [(x.shape, x.dtype) for x in report.tensors] == [((2, 3), "float32")]
 
 
+def test_a_module_with_a_newer_operator_is_torchscript() -> None:
+    """torch.jit.save then writes .data/version in place of version, as a torch.package file has it."""
+    data = saved(torch.jit.trace(torch.nn.GELU(), torch.ones(2)))
+    report = archive.inspect(data)
+    assert any(x.name.endswith("/.data/version") for x in report.entries)
+    assert (report.kind, report.format_version, report.warnings) == ("TorchScript module", "10", ())
+
+
 @pytest.mark.parametrize(
     "version, is_read", [(b"1", True), (b"10", True), (b"0", False), (b"11", False), (None, False)]
 )

@@ -796,3 +796,21 @@ def test_a_record_among_the_inputs_is_varied():
 
     search = find_divergence(model, lambda r: r.value * 2, (Result(ONE),))
     assert search.found.kind == "values" and isinstance(search.found.args[0], Result)
+
+
+@pytest.mark.parametrize("any_batch", [True, False])
+def test_one_token_of_a_large_vocabulary(any_batch: bool) -> None:
+    table = nn.Embedding(6000, 2)
+
+    def looked_up(ids: torch.Tensor) -> torch.Tensor:
+        if not any_batch and len(ids) != 2:
+            raise ValueError("a batch of 2")
+        return table(ids)
+
+    def converted(ids: torch.Tensor) -> torch.Tensor:
+        return looked_up(ids) * (ids != 1734)[..., None]
+
+    ids = torch.tensor([range(10), range(5990, 6000)])
+    search = find_divergence(looked_up, converted, ids, vary=("values",), low=0, high=5999, tries=0, seconds=60)
+    assert search.found is not None and 1734 in search.found.args[0]
+    assert (sum(search.tried.values()) < 60) == any_batch

@@ -397,6 +397,24 @@ class TestATraceWithAReservation:
         places = [e.text for e in advice.evidence if e.step == "decided while tracing"]
         assert len(places) == lines and all("test_recommend.py, line" in p for p in places), str(advice)
 
+    def test_a_trace_that_raises_at_another_size_only_is_named_with_it(self) -> None:
+        """An image filter: the number of channels goes into the trace."""
+
+        class Filter(nn.Module):
+            def forward(self, x: torch.Tensor, **kwargs: object) -> torch.Tensor:  # the compiler refuses **kwargs
+                return torch.nn.functional.conv2d(x, torch.ones(int(x.shape[1]), 1, 2, 2), groups=int(x.shape[1]))
+
+        class Scale(nn.Module):
+            def forward(self, x: torch.Tensor, **kwargs: object) -> torch.Tensor:
+                return x * int(x.shape[1])
+
+        image = torch.rand(2, 3, 6, 6)
+        found = recommend(Filter(), image)
+        assert found.advice == "trace" and "raises at size 5 in dimension 1, which eager takes" in found.why
+        assert torch.equal(found(image * 2), Filter()(image * 2))
+        assert recommend(Filter(), image, [torch.rand(2, 5, 6, 6)]).advice == "rewrite"  # an input that was asked for
+        assert recommend(Scale(), image).advice == "rewrite"  # another value, and no error
+
     def test_where_an_input_differs_it_is_a_rewrite(self) -> None:
         class Decides(nn.Module):
             def forward(self, x, **kw):

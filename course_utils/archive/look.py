@@ -194,11 +194,12 @@ def _zip_report(container: Container, name: str, size: int, check: bool) -> Arch
     warnings = list(container.problems)
     entries = container.checked() if check else [Entry(f"{container.folder}/{x}", container.size(x), 0) for x in names]
     warnings += [f"entry {x.name}: {x.problem}; get the file again" for x in entries if x.problem]
+    newer = container.has(".data/version") and not container.has("version")  # torch.jit.save of gelu, for one
     common: dict[str, Any] = {
         "file_name": name,
         "bytes": size,
         "entries": tuple(entries),
-        "format_version": _small_text(container, "version", warnings),
+        "format_version": _small_text(container, ".data/version" if newer else "version", warnings),
         "sizes": _sizes(container.folder, entries, size),
     }
     if any(x.startswith("data/aotinductor/") for x in names):
@@ -209,7 +210,7 @@ def _zip_report(container: Container, name: str, size: int, check: bool) -> Arch
         return ArchiveReport(
             kind="exported program (.pt2)", loader="torch.export.load(path)", warnings=tuple(warnings), **common
         )
-    if container.has(".data/extern_modules") or container.has(".data/version"):
+    if container.has(".data/extern_modules") or (newer and not container.has("constants.pkl")):
         return _package(warnings, common)
     if container.has("model.json"):
         return _first_form(container, warnings, common)

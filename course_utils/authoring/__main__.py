@@ -124,6 +124,42 @@ def mutants(
     raise typer.Exit(1 if unexplained else 0)
 
 
+@app.command()
+def models(
+    only: Annotated[list[str] | None, typer.Option(help="a part of a name, such as kornia; may be given again")] = None,
+    seconds: Annotated[float, typer.Option(help="the limit for one model")] = 300,
+) -> None:
+    """Try the tools on models of five libraries with random weights, and store the table in tests/real_models.md."""
+    from importlib.metadata import version
+
+    from course_utils.authoring import model_cases, real_models
+
+    chosen = [name for name in model_cases.CASES if not only or any(part in name for part in only)]
+    if not chosen:
+        raise typer.BadParameter(f"no model has that in its name; there are {', '.join(model_cases.CASES)}")
+    try:
+        python = real_models.interpreter()
+    except real_models.ModelsError as error:
+        typer.echo(f"models: {error}", err=True)
+        raise typer.Exit(1) from None
+    used = real_models.versions(real_models.LOCK.read_text(encoding="utf-8"))
+    rows = real_models.stored_rows(real_models.STORED, used)
+    typer.echo("| " + " | ".join(real_models.COLUMNS) + " |")
+    failed = 0
+    for number, name in enumerate(chosen, start=1):
+        typer.echo(f"{number} of {len(chosen)}: {name} …", err=True)
+        row = real_models.run(name, python, seconds=seconds)
+        failed += not row.ok
+        rows[name] = str(row)
+        typer.echo(str(row))
+        lines = [rows[known] for known in model_cases.CASES if known in rows]
+        text = real_models.table(lines, used, version("torch"))
+        real_models.STORED.write_text(text, encoding="utf-8", newline="\n")
+    typer.echo(real_models.totals(lines))
+    if failed:
+        raise typer.Exit(1)
+
+
 app.command()(bench.bench)
 
 

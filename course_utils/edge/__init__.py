@@ -13,8 +13,6 @@ import datetime
 import json
 import os
 import subprocess
-import sys
-import sysconfig
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -23,6 +21,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from course_utils import side_environment
 from course_utils.status_line import status_line
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -116,37 +115,24 @@ class Report:
 
 def home() -> Path:
     """Where ExecuTorch's environment is, or would be: inside the environment of this Python."""
-    return Path(sys.prefix) / "executorch"
+    return side_environment.place("executorch")
 
 
 def interpreter() -> Path | None:
     """The Python of ExecuTorch's environment; None where `make executorch` was not run to its end."""
-    python = home() / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    return python if python.exists() and (home() / "course-ready").exists() else None
+    return side_environment.interpreter(home())
 
 
 def install() -> None:
     """Make the environment: the locked packages, and a path to the course's own packages below them.
 
-    Raises :class:`EdgeError` with the installer's last line.
+    Raises :class:`EdgeError`; the installer's own words were shown.
     """
-    ready = home() / "course-ready"
-    ready.unlink(missing_ok=True)
-    python = home() / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    uv = [sys.executable, "-m", "uv"]
-    for command in (
-        [*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(home())],
-        [*uv, "pip", "sync", "--python", str(python), str(LOCK)],
-    ):
-        if subprocess.run(command, check=False, cwd=ROOT).returncode:
-            raise EdgeError(
-                "the installer stopped; its own words are above. ExecuTorch has no build for every system: "
-                "where it has none, the lesson shows the stored result."
-            )
-    paths = sysconfig.get_paths(vars={"base": str(home()), "platbase": str(home())})
-    below = dict.fromkeys((sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]))
-    Path(paths["purelib"], "course.pth").write_text("\n".join(below) + "\n", encoding="utf-8")
-    ready.write_text("The last step of `make executorch` wrote this file.\n", encoding="utf-8")
+    if not side_environment.make(home(), LOCK):
+        raise EdgeError(
+            "the installer stopped; its own words are above. ExecuTorch has no build for every system: "
+            "where it has none, the lesson shows the stored result."
+        )
 
 
 def run(exported: Any, batches: Sequence[Any], *, seconds: float = SECONDS) -> Run:
