@@ -155,6 +155,14 @@ def _expect_the_median(answer: Any, x: Tensor) -> None:
             seen={"seconds of the calls": timed, "yours": f"{seconds:.4g}", "median": "1"},
             look_at="whether it is seconds of one call, and the middle one: the fastest is not what a user waits for",
         )
+    fewer = _Bench(slow_calls=WARM - 1, interruptions=(23, 37))
+    answer(fewer.model(), x, 10, fewer.clock, fewer.synchronise)
+    if len(bench.reads) - len(fewer.reads) not in (30, 60):  # the clock is read once or twice for each timed call
+        raise NotYet(
+            "The number of calls that your function times is not `repeats`.",
+            seen={"reads of the clock, 10 repeats": len(fewer.reads), "40 repeats": len(bench.reads)},
+            look_at="what decides how often the loop with the clock runs",
+        )
 
 
 # -- 07.2 -------------------------------------------------------------------------------------------------------------

@@ -125,8 +125,12 @@ def a_frozen_module_is_fixed():
         raise AssertionError("it runs in float64")
 
 
-@claim(f"{HERE}#ccde9dc88", "A weight that was not folded is not copied: both models hold the same storage")
-@claim(f"{HERE}#ccde9dc88", "One that was folded is a new tensor")
+@claim(
+    f"{HERE}#ccde9dc88",
+    "A weight that is used as it stands is not copied: both models hold the same storage",
+    was="a weight that was not folded",
+)
+@claim(f"{HERE}#ccde9dc88", "a folded weight or `self.weight * 2`, is a new tensor")
 def shared_storage():
     for layers, moves in (([nn.Linear(4, 4)], 1), ([nn.Conv1d(2, 3, 1)], 1), ([nn.Linear(4, 4), nn.BatchNorm1d(4)], 0)):
         net, x = (
@@ -138,6 +142,26 @@ def shared_storage():
             before = frozen(x)
             net[0].bias.add_(1)
             assert (frozen(x) - before).abs().max().round() == moves
+
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ (self.weight * 2)
+
+    class Turned(Doubled):
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.weight.t()
+
+    for kind, moved in ((Doubled, False), (Turned, True)):
+        model, x = kind().eval(), torch.ones(1, 2)
+        frozen = torch.jit.freeze(torch.jit.script(model))
+        with torch.no_grad():
+            before = frozen(x)
+            model.weight.add_(1)
+            assert torch.equal(frozen(x), before) is not moved
 
 
 @claim(f"{HERE}#c1bf4a75b", "`served` stays without being named, since `forward` writes to it")
