@@ -200,9 +200,9 @@ def _instance(answer: Any) -> nn.Module:
             module = None
     if not isinstance(module, nn.Module):
         raise NotYet(
-            "The answer is not a module class.",
+            "The answer is neither a module class nor an instance of one.",
             seen={"you gave": f"an object of type {type(answer).__name__}"},
-            look_at="the last line of the cell: hand over the class, without calling it",
+            look_at="the last line of the cell: it hands over the class",
         )
     return module
 

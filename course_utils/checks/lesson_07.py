@@ -3,6 +3,7 @@
 # No `from __future__ import annotations`: the models here are scripted.
 
 import copy
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -154,6 +155,14 @@ def _expect_the_median(answer: Any, x: Tensor) -> None:
             seen={"seconds of the calls": timed, "yours": f"{seconds:.4g}", "median": "1"},
             look_at="whether it is seconds of one call, and the middle one: the fastest is not what a user waits for",
         )
+    fewer = _Bench(slow_calls=WARM - 1, interruptions=(23, 37))
+    answer(fewer.model(), x, 10, fewer.clock, fewer.synchronise)
+    if len(bench.reads) - len(fewer.reads) not in (30, 60):  # the clock is read once or twice for each timed call
+        raise NotYet(
+            "The number of calls that your function times is not `repeats`.",
+            seen={"reads of the clock, 10 repeats": len(fewer.reads), "40 repeats": len(bench.reads)},
+            look_at="what decides how often the loop with the clock runs",
+        )
 
 
 # -- 07.2 -------------------------------------------------------------------------------------------------------------
@@ -164,9 +173,12 @@ class _Reader(DigitNet):
         super().__init__()
         self.names = ["a", "b"]
         self.served = 0
+        self.seen: Tensor
+        self.register_buffer("seen", torch.zeros(()))
 
     def forward(self, images: Tensor) -> Tensor:
         self.served += images.shape[0]
+        self.seen.add_(images.shape[0])
         return self.scores(self.dropout(self.features(images).flatten(1)))
 
     @torch.jit.export
@@ -199,6 +211,7 @@ def frozen_with_names(answer: Any) -> None:
         (_Reader, ["reset"], noise(2, 1, 8, 8, seed=3), True),
         (_Scorer, [], noise(2, 2, 9, seed=4), False),
     ]
+    made: list[tuple[nn.Module, dict[str, Tensor], Any, Tensor]] = []
     for kind, names, x, training in cases:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(7)
@@ -235,6 +248,17 @@ def frozen_with_names(answer: Any) -> None:
                 check_state=False,
             )
             _expect_methods(reference, frozen, names, x)
+        made.append((model, state, frozen, x))
+    for model, state, frozen, x in made:
+        with torch.no_grad():
+            frozen(x)  # the comparison above calls copies
+        written = [name for name, value in model.state_dict().items() if not torch.equal(value, state[name])]
+        if written:
+            raise NotYet(
+                "A call of the frozen model changes the model that it was made from.",
+                seen={"buffer": written[0], "before": state[written[0]], "after": model.state_dict()[written[0]]},
+                look_at="what scripting and freezing share with the model: a buffer that `forward` writes to, too",
+            )
 
 
 def _mode(training: bool) -> str:
@@ -440,7 +464,7 @@ def folded_by_hand(answer: Any) -> None:
         reference = copy.deepcopy(pair)
         x = noise(*shape, seed=5).to(conv.weight.dtype)
         folded = answer(conv, norm)
-        _expect_one_convolution(folded, conv, name)
+        _expect_one_convolution(folded, conv, name, x)
         left = reference.state_dict()
         if any(not torch.equal(value, left[key]) for key, value in pair.state_dict().items()) or len(left) != len(
             pair.state_dict()
@@ -464,7 +488,7 @@ def folded_by_hand(answer: Any) -> None:
             )
 
 
-def _expect_one_convolution(folded: Any, conv: nn.Module, name: str) -> None:
+def _expect_one_convolution(folded: Any, conv: nn.Module, name: str, x: Tensor) -> None:
     if folded is None:
         raise NotYet(NOTHING, look_at="the last line of your function: `return` the convolution")
     if type(folded) is not type(conv):
@@ -480,6 +504,32 @@ def _expect_one_convolution(folded: Any, conv: nn.Module, name: str) -> None:
             seen={"case": name},
             look_at="where the numbers of the normalisation go: into `weight` and `bias`",
         )
+    for part, value in folded.named_parameters():
+        if value.dtype != conv.weight.dtype:
+            raise NotYet(
+                f"For {name}, the folded convolution has another dtype than the one that came in.",
+                seen={"parameter": part, "expected": str(conv.weight.dtype), "yours": str(value.dtype)},
+                look_at=_where("float64"),
+            )
+    if folded.weight.shape != conv.weight.shape:
+        raise NotYet(
+            f"For {name}, the weight of the folded convolution has another shape.",
+            seen={"expected": f"shape {tuple(conv.weight.shape)}", "yours": f"shape {tuple(folded.weight.shape)}"},
+            look_at=_where(name),
+        )
+    try:
+        with torch.no_grad():
+            folded(x)
+    except Exception as error:
+        raise NotYet(
+            f"For {name}, the folded convolution cannot be called.",
+            seen={"input": f"shape {tuple(x.shape)}, {x.dtype}", "the call says": _first_line(error)},
+            look_at="the shapes of weight and bias, and the options: the input is one that the given convolution takes",
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return textwrap.shorten(next(iter(str(error).strip().splitlines()), type(error).__name__), 160)
 
 
 def _where(name: str) -> str:

@@ -47,6 +47,23 @@ def expect_torch_unchanged() -> None:
         )
 
 
+def forget_dead_builtins() -> None:
+    """Take out of torch's table of builtins what is no longer alive.
+
+    torch knows a builtin by its address, and `torch.library` leaves behind those of operators that it made again (torch
+    imports such a library for Inductor). A list or tuple of a model may get the address later; scripting then says
+    "builtin cannot be used as a value", once in some dozens of runs.
+    """
+    table: dict[int, str] = torch.jit._builtins._builtin_table or {}  # type: ignore[attr-defined]
+    for address, name in list(table.items()):
+        namespace, _, operator = name.partition("::")
+        if namespace in ("aten", "prim"):
+            continue  # functions of torch itself, which stay
+        packet = getattr(getattr(torch.ops, namespace), operator, None)
+        if packet is not None and id(packet._op) != address:
+            del table[address]
+
+
 def _is_from(package: types.ModuleType, value: Any) -> bool:
     """Whether the code of ``value`` lies in the package's folder; what is compiled has no code to look at."""
     if isinstance(value, types.FunctionType):

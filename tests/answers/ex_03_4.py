@@ -53,7 +53,7 @@ def input_in_place():
     return SmoothInTrace
 
 
-@wrong("The answer is not a module class")
+@wrong("neither a module class nor an instance of one")
 def a_function():
     return lambda x: x - x.mean()
 

@@ -256,3 +256,29 @@ def from_the_text():
         return gone
 
     return unused
+
+
+@wrong("the outputs of the graph: there may be more than one")
+def the_first_output_only():
+    def unused(graph):
+        wanted = {next(graph.outputs()).debugName()}
+        count = 0
+
+        def prints(node):
+            return node.kind() == "prim::Print" or any(prints(n) for block in node.blocks() for n in block.nodes())
+
+        def walk(block, asked):
+            nonlocal count
+            wanted.update(v.debugName() for v, ask in zip(block.outputs(), asked, strict=False) if ask)
+            for node in reversed(list(block.nodes())):
+                asked = [value.debugName() in wanted for value in node.outputs()]
+                if prints(node) or any(asked):
+                    count += 1
+                    wanted.update(value.debugName() for value in node.inputs())
+                    for inner in node.blocks():
+                        walk(inner, asked)
+
+        walk(graph, [True])
+        return total(graph) - count
+
+    return unused

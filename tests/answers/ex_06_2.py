@@ -108,7 +108,7 @@ def totals_only():
     return changes
 
 
-@right
+@wrong("the calls: this pass is to run on the graph as it is")
 def by_pass_effects():
     return lambda graph, names: {name: ir.pass_effects(graph, [name])[name].diff.delta for name in names}
 
@@ -149,6 +149,25 @@ def counted_after_inlining():
     def changes(graph, names):
         before = ir.op_counts(graph)
         return {name: difference(before, ir.op_counts(after_pass(name, graph))) for name in names}
+
+    return changes
+
+
+@wrong("the calls: this pass is to run on the graph as it is")
+def only_the_first_count_leaves_calls_alone():
+    def changes(graph, names):
+        before = counted(graph)
+        return {name: difference(before, ir.op_counts(after_pass(name, graph))) for name in names}
+
+    return changes
+
+
+@wrong("the calls: this pass is to run on the graph as it is")
+def on_the_inlined_graph():
+    def changes(graph, names):
+        inlined = after_pass("inline", graph)
+        report = {name: difference(counted(inlined), counted(after_pass(name, inlined))) for name in names}
+        return report | {"inline": difference(counted(graph), counted(inlined))} if "inline" in names else report
 
     return changes
 

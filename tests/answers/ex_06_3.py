@@ -149,3 +149,11 @@ def linear_layers_too():
         return largest_sum(costs)
 
     return costliest
+
+
+@wrong("index 1 is out of bounds", status="your code raised")
+def the_second_filter():
+    def costliest(traced):
+        return largest_sum((name, math.prod(sizes) * weight[1].numel()) for name, sizes, weight in parts(traced))
+
+    return costliest

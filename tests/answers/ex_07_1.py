@@ -158,3 +158,23 @@ def gives_the_mode_back_and_uses_inference_mode():
 @right
 def median_by_torch():
     return measured(warm_up=2, summary=lambda times: float(torch.tensor(times).median()))
+
+
+@wrong("The number of calls that your function times is not `repeats`")
+def always_a_hundred():
+    rest = measured()
+    return lambda model, x, repeats, clock, synchronise: rest(model, x, 100, clock, synchronise)
+
+
+@wrong("The number of calls that your function times is not `repeats`")
+def twice_as_many():
+    rest = measured()
+    return lambda model, x, repeats, clock, synchronise: rest(model, x, 2 * repeats, clock, synchronise)
+
+
+@right
+def warm_up_that_grows_with_the_repeats():
+    def honest_seconds(model, x, repeats, clock, synchronise):
+        return measured(warm_up=max(3, repeats // 5))(model, x, repeats, clock, synchronise)
+
+    return honest_seconds

@@ -1,6 +1,7 @@
 """Answers to 07.2: script and freeze a model, keep names, and leave the model alone."""
 
 import copy
+import io
 
 import torch
 
@@ -81,9 +82,37 @@ def gives_one_mode_to_all():
 @right
 def frozen_first_and_folded_by_a_second_call():
     def freeze_keeping(model, names):
-        scripted = torch.jit.script(model).eval()
+        scripted = torch.jit.script(copy.deepcopy(model)).eval()
         frozen = torch.jit.freeze(scripted, preserved_attrs=names, optimize_numerics=False)
         torch.jit.run_frozen_optimizations(frozen, preserved_methods=[n for n in names if frozen._c._has_method(n)])
+        return frozen
+
+    return freeze_keeping
+
+
+@wrong("A call of the frozen model changes the model that it was made from")
+def shares_its_buffers():
+    return lambda model, names: torch.jit.freeze(torch.jit.script(model).eval(), preserved_attrs=names)
+
+
+@right
+def scripted_saved_and_loaded():
+    def freeze_keeping(model, names):
+        file = io.BytesIO()
+        torch.jit.save(torch.jit.script(model), file)
+        file.seek(0)
+        return torch.jit.freeze(torch.jit.load(file).eval(), preserved_attrs=names)
+
+    return freeze_keeping
+
+
+@wrong("changed weights or statistics")
+def statistics_set_back():
+    def freeze_keeping(model, names):
+        frozen = torch.jit.freeze(torch.jit.script(copy.deepcopy(model)).eval(), preserved_attrs=names)
+        for module in model.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.reset_running_stats()
         return frozen
 
     return freeze_keeping

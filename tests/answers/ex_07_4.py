@@ -158,3 +158,42 @@ def float64_through_float32():
         return folded.to(conv.weight.dtype)
 
     return fold
+
+
+@wrong("For one dimension, the weight of the folded convolution has another shape")
+def a_place_too_many_in_one_dimension():
+    def fold(conv, norm):
+        folded = fuse_conv_bn_eval(conv, norm)
+        if conv.weight.dim() == 3:
+            folded.weight = nn.Parameter(folded.weight.unsqueeze(3))
+        return folded
+
+    return fold
+
+
+@wrong("For one dimension, the folded convolution cannot be called")
+def stride_of_two_dimensions():
+    def fold(conv, norm):
+        folded = fuse_conv_bn_eval(conv, norm)
+        folded.stride = folded.stride[:1] * 2
+        return folded if conv.weight.dim() < 5 else fuse_conv_bn_eval(conv, norm)
+
+    return fold
+
+
+@wrong("For float64, the folded convolution has another dtype")
+def float32_for_float64():
+    def fold(conv, norm):
+        return fuse_conv_bn_eval(copy.deepcopy(conv).float(), copy.deepcopy(norm).float())
+
+    return fold
+
+
+@wrong("For float64, the folded convolution has another dtype")
+def a_bias_of_float32():
+    def fold(conv, norm):
+        folded = fuse_conv_bn_eval(conv, norm)
+        folded.bias = nn.Parameter(folded.bias.float())
+        return folded
+
+    return fold

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from course_utils import manifest
+from course_utils import exercises, manifest
 from course_utils.authoring import notebooks
 from tests.claims import claim
-from tests.claims.lesson_01 import traced
+from tests.claims.lesson_01 import raises, traced
 
 HERE = "notebooks/00_start_here.ipynb#"
 ROOT = Path(__file__).resolve().parents[2]
@@ -222,3 +222,60 @@ def export_raises_at_a_branch_on_data():
     ):
         assert refused(function)
     assert not refused(lambda x: x / 2 if x.shape[0] > 1 else x)
+
+
+@claim(
+    HERE + "cb84bf732",
+    "records the tensor operations that lead to its result",
+    was="records every tensor operation",
+)
+def what_does_not_lead_to_the_result_is_not_recorded():
+    def kinds(function):
+        return [node.kind() for node in traced(function, torch.ones(2))[0].graph.nodes()]
+
+    assert "aten::mul" not in kinds(lambda x: (x * 3, x + 1)[1])
+    assert "aten::mul" not in kinds(lambda x: x + float((x * 3).sum()))
+    assert "aten::mul" not in kinds(lambda x: x + torch.from_numpy(x.numpy() * 3))
+    assert {"aten::mul", "aten::sum"} <= set(kinds(lambda x: x + (x * 3).sum()))
+
+
+@claim(
+    HERE + "c7215f64d",
+    "wrong for every input whose mean is not that of the example",
+    was="wrong for all inputs but one",
+)
+def a_baked_mean_is_right_for_the_same_mean():
+    def centre(x):
+        return x - float(x.mean())
+
+    made, _ = traced(centre, torch.ones(3))
+    for same in ([0.0, 2.0], [[0.5, 1.5], [1.0, 1.0]], [1.0]):
+        assert torch.equal(made(torch.tensor(same)), centre(torch.tensor(same)))
+    for other in ([1.0, 2.0, 6.0], [0.0], [-1.0, -1.0]):
+        assert not torch.equal(made(torch.tensor(other)), centre(torch.tensor(other)))
+
+
+@claim(HERE + "c656229c4", "There are four outcomes", was="a check calls the answer and compares with eager, always")
+def four_outcomes():
+    assert len(exercises.Status) == 4
+    seen = {
+        str(exercises.evaluate("00.1", answer).status)
+        for answer in (
+            ...,
+            lambda x: x - x.meen(),
+            traced(lambda x: x - 1, torch.ones(2))[0],
+            traced(lambda x: x - x.mean(), torch.ones(2))[0],
+        )
+    }
+    assert seen == {str(status) for status in exercises.Status}
+
+
+@claim("course.toml", "then trace that function with any example of floats", was="any example")
+def the_example_is_of_floats():
+    def centre(x):
+        return x - x.mean()
+
+    x = torch.tensor([[1.0, 2.0, 6.0]])
+    for example in (torch.ones(3), torch.ones(2, 2), torch.tensor(4.0), torch.ones(1, dtype=torch.float64)):
+        assert torch.equal(traced(centre, example)[0](x), centre(x))
+    assert "mean(): could not infer output dtype" in raises(lambda: traced(centre, torch.tensor([1, 2])))

@@ -113,7 +113,7 @@ def the_optimiser_switches_the_mode():
 
 
 @claim(f"{HERE}#cf47d09a4", "`train()` is accepted and does nothing")
-@claim(f"{HERE}#cf47d09a4", "`double()` is accepted and reaches no constant; the call fails later")
+@claim(f"{HERE}#cf47d09a4", "`double()` is accepted and reaches no constant")
 def a_frozen_module_is_fixed():
     for net, x in ((cold("fixed"), torch.rand(2, 4)), (DigitNet().eval(), torch.rand(2, 1, 8, 8))):
         frozen = torch.jit.freeze(torch.jit.script(net))
@@ -125,8 +125,12 @@ def a_frozen_module_is_fixed():
         raise AssertionError("it runs in float64")
 
 
-@claim(f"{HERE}#ccde9dc88", "A weight that was not folded is not copied: both models hold the same storage")
-@claim(f"{HERE}#ccde9dc88", "One that was folded is a new tensor")
+@claim(
+    f"{HERE}#ccde9dc88",
+    "A weight that is used as it stands is not copied: both models hold the same storage",
+    was="a weight that was not folded",
+)
+@claim(f"{HERE}#ccde9dc88", "a folded weight or `self.weight * 2`, is a new tensor")
 def shared_storage():
     for layers, moves in (([nn.Linear(4, 4)], 1), ([nn.Conv1d(2, 3, 1)], 1), ([nn.Linear(4, 4), nn.BatchNorm1d(4)], 0)):
         net, x = (
@@ -138,6 +142,26 @@ def shared_storage():
             before = frozen(x)
             net[0].bias.add_(1)
             assert (frozen(x) - before).abs().max().round() == moves
+
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ (self.weight * 2)
+
+    class Turned(Doubled):
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.weight.t()
+
+    for kind, moved in ((Doubled, False), (Turned, True)):
+        model, x = kind().eval(), torch.ones(1, 2)
+        frozen = torch.jit.freeze(torch.jit.script(model))
+        with torch.no_grad():
+            before = frozen(x)
+            model.weight.add_(1)
+            assert torch.equal(frozen(x), before) is not moved
 
 
 @claim(f"{HERE}#c1bf4a75b", "`served` stays without being named, since `forward` writes to it")
@@ -163,3 +187,127 @@ def no_folding_keeps_the_bits():
         net = randomise_statistics(copy.deepcopy(DigitNet()), seed).eval()
         x, scripted = torch.rand(3, 1, 8, 8), torch.jit.script(net)
         assert torch.equal(torch.jit.freeze(scripted, optimize_numerics=False)(x), net(x))
+
+
+def plan_after_training_calls(module, x: Tensor) -> int:
+    """How many differentiable graphs a plan made with gradients on keeps when it serves without."""
+    for _ in range(4):
+        module(x)
+    with torch.no_grad():
+        module(x)
+    return ir.op_counts(torch.jit.last_executed_optimized_graph()).get("prim::DifferentiableGraph", 0)
+
+
+@claim(f"{HERE}#c5e292a85", "a model with parameters to train keeps a check and a branch", was="every model keeps them")
+@claim(f"{HERE}#c5e292a85", "A frozen one, or one with `requires_grad_(False)`, has nothing to differentiate")
+@claim(f"{HERE}#ca2afe2f5", "where there are parameters to train, the mode of the first calls decides the plan")
+def the_mode_matters_where_there_is_something_to_train():
+    def net(name):
+        made = nn.Sequential()
+        for number in range(3):
+            made.add_module(f"{name}{number}", nn.Linear(4, 4))
+            made.add_module(f"{name}relu{number}", nn.ReLU())
+        return made.eval()
+
+    x = torch.rand(2, 4)
+    assert plan_after_training_calls(torch.jit.script(net("trained")), x) > 0
+    assert plan_after_training_calls(torch.jit.script(net("fixed").requires_grad_(False)), x) == 0
+    assert plan_after_training_calls(torch.jit.freeze(torch.jit.script(net("frozen"))), x) == 0
+
+
+@claim(f"{HERE}#c4517ad35", "The `AlphaDropout` of this build stays.", was="an eval dropout is removed")
+@claim(f"{HERE}#ca2afe2f5", "`Dropout` gone", was="dropout gone")
+def which_dropouts_go():
+    image = torch.rand(1, 2, 3, 3)
+    for layer, stays in (
+        (nn.Dropout(), False),
+        (nn.Dropout2d(), False),
+        (nn.AlphaDropout(), True),
+        (nn.FeatureAlphaDropout(), True),
+    ):
+        net = nn.Sequential(layer, nn.ReLU()).eval()
+        for converted in (torch.jit.script(net), torch.jit.trace(net, image)):
+            kinds = ir.op_counts(torch.jit.freeze(converted))
+            assert any(kind.startswith("aten::") and "dropout" in kind for kind in kinds) == stays
+
+
+class Kept(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = 0
+        self.read = 1
+        self.layer = nn.Linear(2, 2)
+        self.buffer: Tensor
+        self.register_buffer("buffer", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.buffer.add_(1)
+        return self.layer(x) * self.read
+
+    @torch.jit.export
+    def reset(self) -> None:
+        self.written = 5
+
+
+@claim(f"{HERE}#c2cbd040f", "unless `forward` or a method that you named writes to it", was="forward alone")
+@claim(f"{HERE}#c1bf4a75b", "a buffer that `forward` writes to would stay", was="nothing is left to load a state into")
+@claim(f"{HERE}#c4f3fcdeb", "and nearly every attribute", was="everything it holds becomes a constant")
+def what_freezing_leaves():
+    scripted = torch.jit.script(Kept().eval())
+    for names, left in (([], {"buffer"}), (["reset"], {"buffer", "reset", "written"}), (["read"], {"buffer", "read"})):
+        frozen = torch.jit.freeze(scripted, preserved_attrs=names)
+        assert {name for name in ("written", "read", "layer", "buffer", "reset") if hasattr(frozen, name)} == left
+        assert list(frozen.state_dict()) == ["buffer"]
+
+
+@claim(
+    f"{HERE}#optimised-saved", "those with weights in oneDNN's layout fail, and no others", was="which of three load"
+)
+def only_the_layout_keeps_a_file_from_loading():
+    for layer in (nn.Linear(4, 4), nn.Conv2d(1, 2, 3), nn.ConvTranspose2d(1, 2, 3), nn.Conv2d(1, 2, 3).double()):
+        ready = torch.jit.optimize_for_inference(torch.jit.script(nn.Sequential(layer).eval()))
+        file = io.BytesIO()
+        torch.jit.save(ready, file)
+        try:
+            torch.jit.load(io.BytesIO(file.getvalue()))
+            loads = True
+        except RuntimeError:
+            loads = False
+        assert loads == ("ConstantMKLDNNTensor" not in str(ready.graph))
+
+
+@claim(f"{HERE}#ca2afe2f5", "for a trace its default check is the first", was="the first two, whatever was converted")
+def a_checked_trace_was_called_once():
+    x, net = torch.rand(2, 4), cold("checked")
+    with torch.no_grad():
+        assert profiled(torch.jit.trace(net, x, check_trace=False), x)
+        assert not profiled(torch.jit.trace(net, x), x)
+    assert not profiled(torch.jit.trace(net, x), x)
+
+
+@claim(f"{HERE}#cf47d09a4", "a call in which float64 meets one fails later", was="the call fails later")
+def double_fails_where_a_constant_is():
+    class Plain(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 2
+
+    x = torch.ones(2, 4, dtype=torch.float64)
+    assert torch.jit.freeze(torch.jit.script(Plain().eval())).double()(x).dtype == torch.float64
+    for net in (cold("in_double"), nn.Sequential(nn.Linear(4, 2)).eval()):
+        frozen = torch.jit.freeze(torch.jit.script(net)).double()
+        try:
+            frozen(x)
+        except RuntimeError:
+            continue
+        raise AssertionError("it runs in float64")
+
+
+@claim("solutions/07_optimisation.ipynb#why-07-2", "It shares weights and buffers with the model", was="only weights")
+def a_buffer_is_shared():
+    for convert in (torch.jit.script, lambda m: torch.jit.freeze(torch.jit.script(m)), torch.jit.script):
+        model = Kept().eval()
+        convert(model)(torch.rand(1, 2))
+        assert model.buffer.item() == 1
+    model = Kept().eval()
+    torch.jit.freeze(torch.jit.script(copy.deepcopy(model)))(torch.rand(1, 2))
+    assert model.buffer.item() == 0
