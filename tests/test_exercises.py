@@ -479,3 +479,18 @@ def test_a_hint_for_nothing_is_told() -> None:
 def test_every_status_has_its_mark() -> None:
     marks = [repr(Outcome("90.1", "T", status))[0] for status in Status]
     assert len(set(marks)) == len(exercises._MARK) == 4
+
+
+def test_an_operator_that_is_gone_is_not_taken_for_an_object_that_came_later() -> None:
+    """torch makes an operator again for each new overload, and keeps the address of the old one in a table."""
+    from course_utils.checks import trust
+
+    table, name = torch.jit._builtins._get_builtin_table(), "course90::doubled"
+    with torch.library._scoped_library("course90", "DEF") as library:
+        library.define("doubled(Tensor x) -> Tensor")
+        first = torch.ops.course90.doubled._op
+        library.define("doubled.by(Tensor x, int n) -> Tensor")
+        assert table[id(first)] == name
+        trust.forget_freed_operators()
+        assert [address for address, said in table.items() if said == name] == [id(torch.ops.course90.doubled._op)]
+    assert torch.jit._builtins._find_builtin(torch.add) == "aten::add"

@@ -196,7 +196,8 @@ def a_check_of_your_own(answer: Any) -> None:
     for build, expected in ((_differing, False), (_agreeing, True)):
         for name, model, converted, inputs in build():
             before = [_state(side) for side in (model, converted)]
-            said = answer(model, converted, [x.clone() for x in inputs])
+            given = [x.clone() for x in inputs]
+            said = answer(model, converted, given)
             if said is None:
                 raise NotYet(NOTHING, look_at="each way through it: it ends in True or False")
             if bool(said) != expected:
@@ -217,6 +218,13 @@ def a_check_of_your_own(answer: Any) -> None:
                     seen={"changed": "a buffer, or train/eval mode"},
                     look_at="what `train` and a call change in a module, and whether it is the caller's",
                 )
+            for x, left in zip(inputs, given, strict=False):
+                if not torch.equal(x.nan_to_num(), left.nan_to_num()):
+                    raise NotYet(
+                        f"Your function changes the inputs that it was given (the pair: {name}).",
+                        seen={"given": _short(x), "afterwards": _short(left)},
+                        look_at="what a module that works in place writes into: the tensor in `inputs`, or a copy",
+                    )
 
 
 _LOOK_AT = {

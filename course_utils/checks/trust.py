@@ -47,6 +47,22 @@ def expect_torch_unchanged() -> None:
         )
 
 
+def forget_freed_operators() -> None:
+    """Take out of TorchScript's table of operators those that no longer exist.
+
+    The table goes by address. When a library adds an overload, torch makes the operator again and leaves the address of
+    the old one behind; the Python object that comes to lie there, such as a list that a layer keeps, is then taken for
+    that operator, and a right answer fails with "builtin cannot be used as a value".
+    """
+    table = torch.jit._builtins._get_builtin_table()
+    for address, name in list(table.items()):
+        namespace, _, operator = name.partition("::")
+        packet = vars(vars(torch.ops).get(namespace, torch.ops)).get(operator)
+        ours = namespace not in ("aten", "prim")  # those have functions of torch under the same name
+        if ours and isinstance(packet, torch._ops.OpOverloadPacket) and id(packet._op) != address:
+            del table[address]
+
+
 def _is_from(package: types.ModuleType, value: Any) -> bool:
     """Whether the code of ``value`` lies in the package's folder; what is compiled has no code to look at."""
     if isinstance(value, types.FunctionType):
