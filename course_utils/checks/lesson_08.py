@@ -500,6 +500,17 @@ class _Big(nn.Module):
         return scores
 
 
+class _Small(nn.Module):
+    """Loses the dimension of the batch when there is one image."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images).squeeze(0)
+
+
 class _Float64(nn.Module):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -542,6 +553,7 @@ def _archives(net: nn.Module) -> Iterator[tuple[str, bool, Any]]:
     yield "wrong for more than one image", False, torch.jit.script(_Big(net))
     yield "returning float64", False, torch.jit.script(_Float64(net))
     yield "wrong from the second call on", False, torch.jit.script(_Wears(net))
+    yield "wrong for a single image", False, torch.jit.script(_Small(net))
     yield "missing", False, None
 
 
@@ -594,6 +606,7 @@ _GATE = {
     "made with another eps of its normalisations": "your tolerance, against the size of the outputs",
     "scripted and saved in train mode": "whether you call `.eval()` on the archive: its users get it as it was saved",
     "wrong for more than one image": "the batch sizes that you try",
+    "wrong for a single image": "the batch sizes that you try: is 1 among them",
     "returning float64": "what your comparison says about dtypes",
     "wrong from the second call on": "how often you call the archive",
     "missing": "what happens in your file when `load` raises",

@@ -101,6 +101,17 @@ def test_same(n):
 """)
 
 
+@wrong("wrong for a single image")
+def several_images_only():
+    return gate("""
+@pytest.mark.parametrize("n", [2, 7])
+def test_same(n):
+    archive, eager = torch.jit.load("model.pt"), build().eval()
+    for _ in range(2):
+        torch.testing.assert_close(archive(images(n)), eager(images(n)))
+""")
+
+
 @wrong("pytest finds no test")
 def no_test():
     return gate("""
