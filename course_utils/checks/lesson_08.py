@@ -539,6 +539,9 @@ def _archives(net: nn.Module) -> Iterator[tuple[str, bool, Any]]:
     other = copy.deepcopy(net)
     with torch.no_grad():
         other.scores.weight[3] += 0.002
+        near = copy.deepcopy(net)
+        near.scores.weight *= 1.0002
+        near.scores.bias *= 1.0002
     eps = copy.deepcopy(net)
     for layer in eps.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -554,6 +557,7 @@ def _archives(net: nn.Module) -> Iterator[tuple[str, bool, Any]]:
     yield "returning float64", False, torch.jit.script(_Float64(net))
     yield "wrong from the second call on", False, torch.jit.script(_Wears(net))
     yield "wrong for a single image", False, torch.jit.script(_Small(net))
+    yield "made from weights that were off by 0.02 %", False, torch.jit.script(near)
     yield "missing", False, None
 
 
@@ -603,6 +607,7 @@ def a_gate(answer: Any) -> None:
 _GATE = {
     "traced in train mode": "whether the results are compared with those of `build()`",
     "made from weights that were a little different": "the comparison, and how large your tolerance is",
+    "made from weights that were off by 0.02 %": "your tolerance, against the greatest output: print both",
     "made with another eps of its normalisations": "your tolerance, against the size of the outputs",
     "scripted and saved in train mode": "whether you call `.eval()` on the archive: its users get it as it was saved",
     "wrong for more than one image": "the batch sizes that you try",

@@ -75,7 +75,7 @@ def _said(program: Path, *arguments: str | Path, cases: int) -> list[list[str]]:
         raise NotYet(
             f"Your program crashed (exit code {done.code}).",
             seen={"it said": done.err.strip().splitlines()[-1] if done.err.strip() else ""},
-            look_at="an index past the end of a vector, or a call of a tensor that holds nothing",
+            look_at="an index past the end of a vector, an entry that the map does not have, or an empty tensor",
         )
     parts = re.split(r"^case \d+\n", done.out, flags=re.MULTILINE)[1:]
     if len(parts) != cases or not done.out.endswith("all cases\n"):
