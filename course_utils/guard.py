@@ -229,7 +229,10 @@ def _read_until(reader: int, child: int, seconds: float) -> tuple[bytes | None, 
         if not select.select([reader], [], [], min(_LOOK_EVERY, seconds))[0]:
             if reason := idle.given_up():
                 return None, reason
-            if _has_ended(child):  # a process that it left behind holds the pipe open
+            if _has_ended(child):
+                if select.select([reader], [], [], 0)[0]:  # it wrote and ended while we looked at it
+                    continue
+                # A process that it left behind holds the pipe open.
                 return received[_LENGTH_BYTES:] if _is_whole(received) else b"", ""
             continue
         chunk = os.read(reader, 65536)

@@ -95,6 +95,18 @@ def test_what_compiled_code_prints_stays_out_of_the_notebook(capfd: pytest.Captu
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_value_that_comes_while_nobody_listens_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function ends between the look at its pipe and the look at its process."""
+
+    def long_look(self: object) -> str:
+        time.sleep(0.5)
+        return ""
+
+    monkeypatch.setattr(guard, "_LOOK_EVERY", 0.05)
+    monkeypatch.setattr(guard._Idle, "given_up", long_look)
+    assert run_limited(lambda: time.sleep(0.2) or 5) == Result(5, "")
+
+
 def test_an_exception_passes_through() -> None:
     with pytest.raises(ZeroDivisionError, match="division by zero"):
         run_limited(lambda: 1 / 0)

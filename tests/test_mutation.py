@@ -67,6 +67,17 @@ def test_what_is_given_is_left_alone() -> None:
     assert all("def given(x):\n    return x + 1\n" in mutant.source for mutant in mutants("90.1", SOURCE))
 
 
+def test_a_program_in_a_text_gets_faults_of_its_own() -> None:
+    inner = "def test_same():\n    assert given(2) == 3"
+    planted = mutants("90.1", f"### BEGIN SOLUTION\ngate = {inner!r}\nname = 'a text'\n### END SOLUTION\n")
+    changes = ("assert given(2) != 3", "assert given(3) == 3", "assert given(2) == 4")
+    assert {(x.before, x.after) for x in planted} == {("assert given(2) == 3", after) for after in changes}
+    for mutant in planted:
+        space: dict[str, str] = {}
+        exec(mutant.source, space)
+        assert space["gate"] == f"def test_same():\n    {mutant.after}"
+
+
 def test_long_answers_get_a_spread_of_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     every = mutants("90.1", SOURCE)
     monkeypatch.setattr(mutation, "MOST", 5)

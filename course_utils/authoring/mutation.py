@@ -2,7 +2,8 @@
 
 Each fault is one change of the code between ``### BEGIN SOLUTION`` and ``### END SOLUTION``: an operator exchanged, a
 number moved by one, a branch or a statement dropped, a mode or a copy left out, a keyword left out, two arguments
-exchanged, the last of several things left out, an operation done in place. A check that passes such an answer has a
+exchanged, the last of several things left out, an operation done in place. An answer that is the text of a Python file
+gets them in that file. A check that passes such an answer has a
 hole, or the change makes no difference that the task asks about; ``tests/mutants.toml`` says which survivors are of
 the second kind, and why.
 """
@@ -117,9 +118,25 @@ def mutants(exercise_id: str, source: str) -> list[Mutant]:
             before, after = _difference(original, text.splitlines())
             if text != ast.unparse(tree):
                 found.setdefault(text, Mutant(exercise_id, before, after, text))
+    for fault in _in_texts(exercise_id, tree, wanted):
+        found.setdefault(fault.source, fault)
     every = list(found.values())
     step = max(1, -(-len(every) // MOST))
     return every[::step]
+
+
+def _in_texts(exercise_id: str, tree: ast.AST, wanted: set[int]) -> Iterator[Mutant]:
+    """The faults of a program that the answer holds as a text, such as a test file; of C++, none."""
+    for number, node in enumerate(ast.walk(tree)):
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str) and node.lineno in wanted):
+            continue
+        with contextlib.suppress(SyntaxError):
+            if not any(isinstance(x, ast.FunctionDef) for x in ast.walk(ast.parse(node.value))):
+                continue
+            for inner in mutants(exercise_id, f"### BEGIN SOLUTION\n{node.value}\n### END SOLUTION"):
+                changed_tree = copy.deepcopy(tree)
+                _put(list(ast.walk(changed_tree))[number], "value", inner.source)
+                yield Mutant(exercise_id, inner.before, inner.after, ast.unparse(changed_tree))
 
 
 def run_lesson(course: Course, lesson: Lesson, only: str = "") -> Iterator[Verdict]:

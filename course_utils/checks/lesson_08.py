@@ -196,7 +196,8 @@ def a_check_of_your_own(answer: Any) -> None:
     for build, expected in ((_differing, False), (_agreeing, True)):
         for name, model, converted, inputs in build():
             before = [_state(side) for side in (model, converted)]
-            said = answer(model, converted, [x.clone() for x in inputs])
+            given = [x.clone() for x in inputs]
+            said = answer(model, converted, given)
             if said is None:
                 raise NotYet(NOTHING, look_at="each way through it: it ends in True or False")
             if bool(said) != expected:
@@ -217,6 +218,13 @@ def a_check_of_your_own(answer: Any) -> None:
                     seen={"changed": "a buffer, or train/eval mode"},
                     look_at="what `train` and a call change in a module, and whether it is the caller's",
                 )
+            for x, left in zip(inputs, given, strict=False):
+                if not torch.equal(x.nan_to_num(), left.nan_to_num()):
+                    raise NotYet(
+                        f"Your function changes the inputs that it was given (the pair: {name}).",
+                        seen={"given": _short(x), "afterwards": _short(left)},
+                        look_at="what a module that works in place writes into: the tensor in `inputs`, or a copy",
+                    )
 
 
 _LOOK_AT = {
@@ -492,6 +500,17 @@ class _Big(nn.Module):
         return scores
 
 
+class _Small(nn.Module):
+    """Loses the dimension of the batch when there is one image."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images).squeeze(0)
+
+
 class _Float64(nn.Module):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -520,6 +539,9 @@ def _archives(net: nn.Module) -> Iterator[tuple[str, bool, Any]]:
     other = copy.deepcopy(net)
     with torch.no_grad():
         other.scores.weight[3] += 0.002
+        near = copy.deepcopy(net)
+        near.scores.weight *= 1.0002
+        near.scores.bias *= 1.0002
     eps = copy.deepcopy(net)
     for layer in eps.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -534,6 +556,8 @@ def _archives(net: nn.Module) -> Iterator[tuple[str, bool, Any]]:
     yield "wrong for more than one image", False, torch.jit.script(_Big(net))
     yield "returning float64", False, torch.jit.script(_Float64(net))
     yield "wrong from the second call on", False, torch.jit.script(_Wears(net))
+    yield "wrong for a single image", False, torch.jit.script(_Small(net))
+    yield "made from weights that were off by 0.02 %", False, torch.jit.script(near)
     yield "missing", False, None
 
 
@@ -583,9 +607,11 @@ def a_gate(answer: Any) -> None:
 _GATE = {
     "traced in train mode": "whether the results are compared with those of `build()`",
     "made from weights that were a little different": "the comparison, and how large your tolerance is",
+    "made from weights that were off by 0.02 %": "your tolerance, against the greatest output: print both",
     "made with another eps of its normalisations": "your tolerance, against the size of the outputs",
     "scripted and saved in train mode": "whether you call `.eval()` on the archive: its users get it as it was saved",
     "wrong for more than one image": "the batch sizes that you try",
+    "wrong for a single image": "the batch sizes that you try: is 1 among them",
     "returning float64": "what your comparison says about dtypes",
     "wrong from the second call on": "how often you call the archive",
     "missing": "what happens in your file when `load` raises",

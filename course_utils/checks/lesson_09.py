@@ -5,6 +5,7 @@
 import re
 import tempfile
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def _said(program: Path, *arguments: str | Path, cases: int) -> list[list[str]]:
         raise NotYet(
             f"Your program crashed (exit code {done.code}).",
             seen={"it said": done.err.strip().splitlines()[-1] if done.err.strip() else ""},
-            look_at="an index past the end of a vector, or a call of a tensor that holds nothing",
+            look_at="an index past the end of a vector, an entry that the map does not have, or an empty tensor",
         )
     parts = re.split(r"^case \d+\n", done.out, flags=re.MULTILINE)[1:]
     if len(parts) != cases or not done.out.endswith("all cases\n"):
@@ -162,6 +163,7 @@ def _judge_batches(lines: list[str], count: int, size: int) -> None:
         )
 
 
+_NO_KEY = "-"  # the frame hands over a map whose owner asked for other files only
 # What the file holds, the number of classes, what must come of it (None: a throw), and where to look.
 _LABELS: tuple[tuple[str, str | None, int, list[str] | None, str], ...] = (
     ("three lines", "cat\ndog\nowl", 3, ["cat", "dog", "owl"], "one label a line, of the entry `labels.txt`"),
@@ -173,7 +175,9 @@ _LABELS: tuple[tuple[str, str | None, int, list[str] | None, str], ...] = (
     ("a single label", "cat\n", 1, ["cat"], "what you do with the first line"),
     ("two labels for three classes", "cat\ndog", 3, None, "how many labels there are, and how many there should be"),
     ("three labels for two classes", "cat\ndog\nowl", 2, None, "labels that are left over"),
+    ("an empty labels.txt", "", 2, None, "an entry that is empty"),
     ("no labels.txt in the archive", None, 2, None, "what the map holds for a key that the archive does not have"),
+    ("a map without the key labels.txt", _NO_KEY, 2, None, "what `at` and `find` do with a key that is not there"),
 )  # fmt: skip
 
 
@@ -187,6 +191,9 @@ def read_labels(answer: Any) -> None:
         model = torch.jit.trace(nn.Identity(), torch.ones(1))
         words: list[str | Path] = ["labels"]
         for at, (_, text, classes, _, _) in enumerate(_LABELS):
+            if text == _NO_KEY:
+                words += [_NO_KEY, str(classes)]
+                continue
             path = Path(name) / f"model{at}.pt"
             lines_of_others = "\n".join(f"other {i}" for i in range(classes))
             others = dict.fromkeys(("about.txt", "labels", "notes.txt"), lines_of_others)
@@ -196,7 +203,8 @@ def read_labels(answer: Any) -> None:
     for (case, text, classes, expected, look_at), lines in zip(_LABELS, told, strict=True):
         threw = next((line.removeprefix("threw ") for line in lines if line.startswith("threw ")), "")
         labels = [line[len("label [") : -1] for line in lines if line.startswith("label [")]
-        seen = {"file": "none" if text is None else repr(text), "classes": classes}
+        missing = text in (None, "", _NO_KEY)
+        seen = {"file": {None: "none", _NO_KEY: "no key"}.get(text, repr(text)), "classes": classes}
         seen["yours"] = f"threw {threw}" if threw else repr(labels)
         if expected is not None:
             if threw or labels != expected:
@@ -215,7 +223,7 @@ def read_labels(answer: Any) -> None:
                 seen=seen,
                 look_at="the type after `throw`, or a function that throws before you do",
             )
-        wanted = ["labels.txt"] if text is None else [str(text.count("\n") + 1), str(classes)]
+        wanted = ["labels.txt"] if missing else [str(text.count("\n") + 1), str(classes)]
         if not all(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", sentence) for word in wanted):
             raise NotYet(
                 f"The sentence that your function throws for {case} does not say so.",
@@ -431,23 +439,48 @@ def explained(answer: Any) -> None:
              "the operator's sentence: it is not in the first line"),
             ("an argument too many", _pack(folder / "c.pt", torch.ones(1, 1, 8, 8), 3), "at most 2 argument",
              "the first line of what torch says"),
+            ("an archive with an operator that is not known here", _with_an_unknown_operator(folder), "elsewhere::tanh",
+             "the first line of what torch says that is not empty: a drawing of the source follows it"),
         )  # fmt: skip
         for case, path, part, wanted in bad:
-            reply = _judge_reply(answer, module, path, case, {"ok": False})
-            error = reply.get("error")
-            seen = {"request": case, "your error": repr(error)[:300]}
-            if not isinstance(error, str) or not error.strip():
-                raise NotYet(f"For {case} there is no sentence under `error`.", seen=seen, look_at="the key `error`")
-            if len(error.splitlines()) > 1:
-                raise NotYet(f"For {case} your error is more than one line.", seen=seen, look_at=wanted)
-            if "Traceback" in error or "<--- HERE" in error or "\\n" in error:
-                raise NotYet(
-                    f"For {case} your error is one line, with the whole text of the error in it.",
-                    seen={"request": case, "your error": f"{len(error)} characters, from {error[:60]!r} on"},
-                    look_at=f"{wanted}; a client has no use for a traceback of your source",
-                )
-            if part not in error:
-                raise NotYet(f"For {case} your error does not say what went wrong.", seen=seen, look_at=wanted)
+            _judge_error(answer, module, path, case, part, wanted)
+        fine = _pack(folder / "fine.pt", torch.ones(2))
+        _judge_error(answer, _Silent(), fine, "a model whose error has no text", "", "an error of which `str` is empty")
+
+
+class _Silent(nn.Module):
+    """Not compiled: an error of TorchScript always has a text."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise ZeroDivisionError
+
+
+def _with_an_unknown_operator(folder: Path) -> Path:
+    """An archive whose code calls an operator that no library here has."""
+    torch.jit.trace(_Pure(), torch.ones(2)).save(folder / "known.pt")
+    path = folder / "unknown.pt"
+    with zipfile.ZipFile(folder / "known.pt") as known, zipfile.ZipFile(path, "w") as unknown:
+        for entry in known.infolist():
+            unknown.writestr(entry.filename, known.read(entry).replace(b"torch.tanh(", b"ops.elsewhere.tanh("))
+    return path
+
+
+def _judge_error(answer: Any, module: Any, path: Path, case: str, part: str, wanted: str) -> None:
+    reply = _judge_reply(answer, module, path, case, {"ok": False})
+    error = reply.get("error")
+    seen = {"request": case, "your error": repr(error)[:300]}
+    if not isinstance(error, str) or not error.strip():
+        raise NotYet(f"For {case} there is no sentence under `error`.", seen=seen, look_at="the key `error`")
+    if len(error.splitlines()) > 1:
+        raise NotYet(f"For {case} your error is more than one line.", seen=seen, look_at=wanted)
+    if "Traceback" in error or "<--- HERE" in error or "\\n" in error:
+        raise NotYet(
+            f"For {case} your error is one line, with the whole text of the error in it.",
+            seen={"request": case, "your error": f"{len(error)} characters, from {error[:60]!r} on"},
+            look_at=f"{wanted}; a client has no use for a traceback of your source",
+        )
+    if part not in error:
+        raise NotYet(f"For {case} your error does not say what went wrong.", seen=seen, look_at=wanted)
 
 
 def _judge_reply(answer: Any, module: Any, path: Path, case: str, expected: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from tests.answers import right, wrong
 
 def make(
     *, modes=(False, True), copies=True, seeds=(0, 1), equal_nan=True, dtype=True, inputs_too=True, buffers=True,
-    tolerance=1e-5, first=None, own_input=True,
+    tolerance=1e-5, first=None, own_input=True, copy_first=True,
 ):  # fmt: skip
     """The answer with one of its parts switched off."""
 
@@ -18,8 +18,8 @@ def make(
 
     def calls(side, other, x):
         for seed in seeds:
-            a = x.clone()
-            b = x.clone() if own_input else a
+            b = x.clone()
+            a = b if not own_input else x.clone() if copy_first else x
             if seed is not None:
                 torch.manual_seed(seed)
             expected = side(a)
@@ -200,3 +200,8 @@ def train_mode_only():
 @wrong("Not seen: the result is off by one per cent")
 def ten_per_cent():
     return make(tolerance=0.1)
+
+
+@wrong("Your function changes the inputs that it was given")
+def the_first_side_writes_into_the_caller_s_input():
+    return make(copy_first=False)

@@ -101,6 +101,29 @@ def test_same(n):
 """)
 
 
+@wrong("wrong for a single image")
+def several_images_only():
+    return gate("""
+@pytest.mark.parametrize("n", [2, 7])
+def test_same(n):
+    archive, eager = torch.jit.load("model.pt"), build().eval()
+    for _ in range(2):
+        torch.testing.assert_close(archive(images(n)), eager(images(n)))
+""")
+
+
+@wrong("made from weights that were off by 0.02 %")
+def a_tolerance_that_grows_as_the_outputs_shrink():
+    return gate("""
+@pytest.mark.parametrize("n", [1, 4])
+def test_same(n):
+    archive, eager = torch.jit.load("model.pt"), build().eval()
+    for _ in range(2):
+        expected = eager(images(n))
+        torch.testing.assert_close(archive(images(n)), expected, rtol=0, atol=1e-5 / expected.abs().max().item())
+""")
+
+
 @wrong("pytest finds no test")
 def no_test():
     return gate("""

@@ -83,7 +83,7 @@ def one_number_only():
     )
 
 
-@wrong("The sentence that your function throws for no labels.txt in the archive does not say so")
+@wrong("The sentence that your function throws for an empty labels.txt does not say so")
 def error_is_all_that_it_says():
     return compiled(FOUND.format(missing='"error"') + COUNT + "  return labels;")
 
@@ -113,10 +113,22 @@ def every_line_loses_a_character():
     )
 
 
+@wrong("For a map without the key labels.txt your function threw something else than a std::runtime_error")
+def the_key_is_taken_for_granted():
+    return compiled(
+        '  if (extra.at("labels.txt").empty()) throw std::runtime_error("no labels.txt");\n'
+        '  std::istringstream lines(extra.at("labels.txt"));\n  std::vector<std::string> labels;\n'
+        "  for (std::string line; std::getline(lines, line);) {\n"
+        "    if (!line.empty() && line.back() == '\\r') line.pop_back();\n"
+        "    labels.push_back(line);\n  }\n" + COUNT + "  return labels;"
+    )
+
+
 @right
 def character_by_character():
     return compiled(
         "  std::vector<std::string> labels;\n  std::string line;\n"
+        '  if (!extra.count("labels.txt")) throw std::runtime_error("no labels.txt");\n'
         '  for (const char c : extra.at("labels.txt") + "\\n") {\n'
         "    if (c == '\\r') continue;\n"
         "    if (c != '\\n') { line += c; continue; }\n"

@@ -90,7 +90,7 @@ def with_the_type_in_front():
         try:
             return {"ok": True, "shape": [int(n) for n in module(*load(path).args).size()]}
         except Exception as error:
-            lines = [x for x in str(error).splitlines() if x.strip()]
+            lines = [x for x in str(error).splitlines() if x.strip()] or [""]
             cause = lines[-1] if "Traceback of TorchScript" in str(error) else lines[0]
             return {"ok": False, "error": f"{type(error).__name__}: {cause}"}
 
@@ -144,14 +144,40 @@ def no_assert_expected():
     return reply
 
 
+@wrong("For an archive with an operator that is not known here your error")
+def the_last_line_of_every_text():
+    def reply(module, path):
+        try:
+            return {"ok": True, "shape": list(module(*load(path).args).shape)}
+        except Exception as error:
+            return {"ok": False, "error": f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"}
+
+    return reply
+
+
+@wrong("Your function raised for a model whose error has no text")
+def every_error_has_a_line():
+    def reply(module, path):
+        try:
+            return {"ok": True, "shape": list(module(*load(path).args).shape)}
+        except Exception as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            return {"ok": False, "error": lines[-1 if "interpreter" in str(error) else 0]}
+
+    return reply
+
+
 @right
 def the_text_behind_the_last_traceback():
     def reply(module, path):
         try:
             return {"ok": True, "shape": [*module(*load(path).args).shape]}
         except (torch.jit.Error, RuntimeError, OSError, ValueError, TypeError) as error:
-            text = str(error).strip().rsplit("<--- HERE", 1)[-1]
-            last = [x for x in text.splitlines() if x.strip()]
-            return {"ok": False, "error": (last[-1] if "<--- HERE" in str(error) else last[0]).strip()}
+            before, _, after = str(error).strip().rpartition("<--- HERE")
+            of_the_model = [x for x in after.splitlines() if x.strip()] if "interpreter" in before else []
+            lines = of_the_model[-1:] or before.splitlines() or after.splitlines()
+            return {"ok": False, "error": lines[0].strip()}
+        except ArithmeticError as error:
+            return {"ok": False, "error": repr(error)}
 
     return reply

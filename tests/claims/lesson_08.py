@@ -1,5 +1,7 @@
 """Claims of lesson 08, on parity checks and tolerances."""
 
+import copy
+
 import torch
 from torch import nn
 
@@ -104,3 +106,42 @@ def fresh_statistics_hide_a_lost_normalisation():
         assert torch.allclose(norm(x), x)
         norm.running_mean += 0.5
         assert not torch.allclose(norm(x), x)
+
+
+@claim(
+    f"{HERE}#c0719b6db", "Two finite numbers are close when |a − b| ≤ atol + rtol · |b|", was="two numbers are close"
+)
+def the_bound_of_finite_numbers():
+    one, two = torch.ones(1), torch.full((1,), 2.0)
+    assert close(one, two, rtol=0.5, atol=0) and not close(two, one, rtol=0.5, atol=0)  # b is the expected one
+    assert close(one, two, rtol=0, atol=1) and not close(one, two, rtol=0, atol=0.99)
+    far = torch.full((1,), torch.inf)
+    assert close(far, far, rtol=0, atol=0) and not close(far, -far, rtol=0, atol=1e30)
+    assert not close(one, far, rtol=0.5, atol=0)  # though the bound would be infinite
+
+
+@claim(
+    f"{HERE}#ce3463983",
+    "so all outputs are zero, whatever finite numbers come before it",
+    was="all outputs are zero, whatever happens before it",
+)
+def a_head_of_zeros():
+    head = nn.Linear(3, 2)
+    nn.init.zeros_(head.weight), nn.init.zeros_(head.bias)
+    for value in (0.0, -7.0, 1e30):
+        assert not head(torch.full((4, 3), value)).any()
+    for value in (torch.inf, -torch.inf, torch.nan):
+        assert head(torch.full((4, 3), value)).isnan().all()
+
+
+@claim("solutions/08_parity_checks.ipynb#why-08-1", "a scripted module shares its buffers with the eager one")
+def buffers_are_shared():
+    for copied in (False, True):
+        eager = nn.BatchNorm1d(2)
+        scripted = torch.jit.script(copy.deepcopy(eager) if copied else eager)
+        scripted(torch.rand(4, 2))
+        assert (eager.num_batches_tracked.item() == 1) is not copied
+    traced = torch.jit.trace(eager := nn.BatchNorm1d(2), torch.rand(4, 2), check_trace=False)
+    before = eager.running_mean.clone()
+    traced(torch.rand(4, 2) + 5)
+    assert not torch.equal(eager.running_mean, before)

@@ -4,9 +4,12 @@
 
 import copy
 import io
+import pickle
+import re
 import sys
 import tempfile
 import threading
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -474,3 +477,135 @@ def what_a_server_catches() -> None:
         assert isinstance(error_of(act), RuntimeError)
     missing = Path(tempfile.gettempdir()) / "no such folder" / "no such file.pt"
     assert isinstance(error_of(lambda: torch.jit.load(missing)), (ValueError, OSError)), sys.platform
+
+
+@claim(
+    f"{SOLUTIONS}#why-09-4",
+    "puts the cause last; that of the reader puts it first",
+)
+def where_a_text_says_it() -> None:
+    for act in (lambda: positive(-torch.ones(1)), lambda: asserts(-torch.ones(1)), lambda: doubled_rows(torch.ones(2))):
+        lines = str(error_of(act)).strip().splitlines()
+        assert "interpreter" in lines[0] and re.search(r"\w+(Error|Exception): ", lines[-1]), lines
+    whole = io.BytesIO()
+    torch.jit.save(doubled, whole)
+    for damaged, first in (
+        (whole.getvalue()[:300], "zip archive"),
+        (with_an_unknown_operator(whole), "elsewhere::mul"),
+    ):
+        lines = str(error_of(lambda damaged=damaged: torch.jit.load(io.BytesIO(damaged)))).strip().splitlines()
+        assert first in lines[0] and "interpreter" not in lines[0]
+
+
+@torch.jit.script
+def doubled_rows(x):
+    return torch.cat([x, x.unsqueeze(0)])
+
+
+def with_an_unknown_operator(archive: io.BytesIO) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(target, "w") as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry).replace(b"torch.mul(", b"ops.elsewhere.mul("))
+    return target.getvalue()
+
+
+class Ignores(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.in_python(x)
+
+    @torch.jit.ignore
+    def in_python(self, x: Tensor) -> Tensor:
+        raise ValueError("negative input")
+
+
+@claim(
+    f"{LESSON}#ce42f43f6",
+    "an error of Python code behind `@torch.jit.ignore` arrives as a `RuntimeError`",
+    was="what the model raises itself reaches you as torch.jit.Error, with one exception: a fork",
+)
+def an_error_behind_ignore() -> None:
+    ignores = torch.jit.script(Ignores())
+    for act in (lambda: ignores(torch.ones(1)), lambda: torch.jit.script(Holds(Ignores()))(torch.ones(1))):
+        error = error_of(act)
+        assert type(error) is RuntimeError and "negative input" in str(error)
+    assert isinstance(error_of(lambda: Ignores()(torch.ones(1))), ValueError)
+    assert isinstance(error_of(lambda: doubled_rows(torch.ones(2))), RuntimeError)
+
+
+@claim(f"{LESSON}#cf62f639c", "What raises in this table does so for one of three reasons")
+def three_reasons() -> None:
+    scripted = torch.jit.script(Holds(nn.Linear(2, 2)))
+    by_type: tuple[Callable[[], Any], ...] = (
+        lambda: scripted.register_buffer("offset", torch.ones(1)),
+        lambda: scripted.register_parameter("factor", nn.Parameter(torch.ones(1))),
+        lambda: delattr(scripted, "net"),
+        lambda: setattr(scripted, "training", "yes"),
+    )
+    for act in by_type:
+        assert "not supported on ScriptModules" not in str(error_of(act))
+    assert "not supported on ScriptModules" in str(error_of(lambda: scripted.to_empty(device="cpu")))
+    for act in (lambda: torch.save(scripted, io.BytesIO()), lambda: pickle.dumps(scripted)):
+        assert "does not have a __getstate__" in str(error_of(act))
+
+
+@claim(f"{LESSON}#c301e0f0d", "a hook that you put there is never called by the compiled model")
+def hooks_on_the_eager_child() -> None:
+    for name in ("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook"):
+        eager = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+        scripted = torch.jit.script(eager)
+        calls: list[str] = []
+        getattr(scripted[0], name)(lambda *_, calls=calls: calls.append("called"))
+        scripted(torch.ones(1, 2, requires_grad=True)).sum().backward()
+        assert not calls
+        eager(torch.ones(1, 2, requires_grad=True)).sum().backward()
+        assert calls
+
+
+@claim(
+    f"{LESSON}#cdde9b0b9",
+    "For a tensor, or a tuple of tensors, `torch::jit::pickle_save` writes bytes that `torch.load` accepts with "
+    "`weights_only=True`; a list or a dict it rejects in that mode.",
+    was="pickle_save writes bytes that torch.load accepts with weights_only=True",
+)
+def what_pickle_save_writes() -> None:
+    for value in (torch.ones(2), (torch.ones(1), torch.zeros(2, 3)), (torch.ones(1), 2)):
+        file = io.BytesIO(torch._C._pickle_save(value))
+        assert str(torch.load(file, weights_only=True)) == str(value)
+    for value in ([torch.ones(1)], [1, 2], {"sum": torch.ones(1)}):
+        file = io.BytesIO(torch._C._pickle_save(value))
+        assert isinstance(error_of(lambda file=file: torch.load(file, weights_only=True)), pickle.UnpicklingError)
+        file.seek(0)
+        assert str(torch.load(file, weights_only=False)) == str(value)
+
+
+@claim(
+    f"{LESSON}#c8a00f7be",
+    "It does not take a compiled module, traced or scripted",
+    was="it does not take what is compiled already",
+)
+def exports_of_what_is_compiled() -> None:
+    x = torch.ones(1, 2)
+    for module in (
+        torch.jit.script(nn.Linear(2, 2)),
+        torch.jit.trace(nn.Linear(2, 2), x),
+        loaded(torch.jit.script(nn.ReLU())),
+    ):
+        error = error_of(lambda module=module: torch.export.export(module, (x,)))
+        assert "Exporting a ScriptModule is not supported" in str(error)
+
+    class Calls(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return doubled(x)
+
+    for module in (Calls(), Holds(torch.jit.trace(nn.ReLU(), x))):
+        assert torch.equal(torch.export.export(module, (x,)).module()(x), module(x))
+
+
+@claim(f"{SOLUTIONS}#why-09-1", "for no image it gives one empty part")
+@claim(f"{SOLUTIONS}#why-09-1", "`at::cat` refuses an empty list")
+def parts_of_nothing() -> None:
+    for shape in ((0, 1), (0, 1, 8, 8), (0,)):
+        assert [tuple(part.shape) for part in torch.empty(shape).split(3)] == [shape]
+    error_of(lambda: torch.cat([]))
+    assert torch.cat([torch.empty(0, 1), torch.ones(2, 1)]).shape == (2, 1)
