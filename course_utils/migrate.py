@@ -742,13 +742,18 @@ def _advice(given: Any, attempts: Sequence[Attempt], seen: _Found, saved: tuple[
         if is_archive:
             lines.append("where the model's source still exists, torch.export of the eager model is the better start")
         return tuple(lines)
-    twins = _twins(given)
+    twins, weights = _twins(given)
     if twins:
         listed = " and ".join(twins)
         if "site-packages" in Path(given).absolute().parts:  # of an installed package
             lines.append(f"its publisher ships {listed} beside it: use that, and compare it with this archive")
         else:
             lines.append(f"{listed} lies beside it: if it is the same model, compare it with this archive and use that")
+    if weights:
+        lines.append(
+            f"{weights} beside it holds weights, and perhaps those of another training: names and shapes that fit "
+            "prove nothing, so take this archive's own, or compare the values first"
+        )
     if any(a.outcome == PARTLY for a in attempts):
         lines.append(
             "if the inputs that hold are all you need, use that file; the others end in an error and not in silence"
@@ -780,17 +785,14 @@ def _advice(given: Any, attempts: Sequence[Attempt], seen: _Found, saved: tuple[
     return tuple(lines)
 
 
-def _twins(given: Any) -> list[str]:
-    """Files of other formats with the archive's name, beside it."""
+def _twins(given: Any) -> tuple[list[str], str]:
+    """Models of other formats with the archive's name, beside it; and a file of weights alone, or ""."""
     if not isinstance(given, (str, os.PathLike)):
-        return []
+        return [], ""
     path = Path(given)
-    kinds = (".onnx", ".safetensors", ".pt2", ".pte")
-    return [path.with_suffix(kind).name for kind in kinds if path.with_suffix(kind).is_file()] + [
-        twin.name
-        for twin in sorted(path.parent.glob(f"{path.stem}_*.safetensors"))
-        if not path.with_suffix(".safetensors").is_file()
-    ][:1]
+    models = [path.with_suffix(kind).name for kind in (".onnx", ".pt2", ".pte") if path.with_suffix(kind).is_file()]
+    weights = [path.with_suffix(".safetensors"), *sorted(path.parent.glob(f"{path.stem}_*.safetensors"))]
+    return models, next((file.name for file in weights if file.is_file()), "")
 
 
 def _said(error: BaseException) -> str:

@@ -177,7 +177,8 @@ def test_silero_is_told_honestly(tmp_path: Path) -> None:
     report = migrate(path, (torch.rand(1, 512), 16000), into=tmp_path / "out")
     assert outcomes(report) == {"convert": "refused", "onnx": "refused"} and not report.ok, report
     assert "SetAttr" in report.attempts[0].text
-    assert "silero_vad.onnx and silero_vad_16k.safetensors" in report.advice[0]
+    assert "silero_vad.onnx beside it: use that" in report.advice[0] and "safetensors" not in report.advice[0]
+    assert "silero_vad_16k.safetensors beside it holds weights" in report.advice[1]
     assert "reset_states (not migrated)" in str(report)
     weights = torch.load(tmp_path / "out" / "weights.pt", weights_only=True)
     assert len(weights) == 30 and all(isinstance(tensor, Tensor) for tensor in weights.values())
@@ -485,3 +486,20 @@ def test_a_publisher_is_named_only_for_an_installed_package(tmp_path: Path) -> N
         (folder / "mine.onnx").write_bytes(b"x")
         [line, *_] = migration._advice(folder / "mine.pt", [], migration._Found(), ())
         assert says in line
+
+
+@pytest.mark.parametrize("name", ["mine.safetensors", "mine_16k.safetensors"])
+@pytest.mark.parametrize("with_model", [False, True])
+def test_weights_beside_an_archive_are_not_taken_for_its_own(tmp_path: Path, name: str, with_model: bool) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    if with_model:
+        (tmp_path / "mine.onnx").write_bytes(b"x")
+    advice = migration._advice(tmp_path / "mine.pt", [], migration._Found(), ())
+    [line] = [line for line in advice if "safetensors" in line]
+    assert line.startswith(f"{name} beside it holds weights") and "compare the values" in line
+    assert "use that" not in line and any("mine.onnx" in line for line in advice) is with_model
+
+
+def test_other_weights_are_not_named(tmp_path: Path) -> None:
+    (tmp_path / "another.safetensors").write_bytes(b"x")
+    assert not any("safetensors" in x for x in migration._advice(tmp_path / "mine.pt", [], migration._Found(), ()))

@@ -1155,6 +1155,85 @@ def noise_row(x):
     return x + torch.rand(3)
 
 
+class CountsByAssignment(nn.Module):
+    def __init__(self, start: Any) -> None:
+        super().__init__()
+        self.calls = start
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls = self.calls + 1
+        return x * self.calls
+
+
+class CountsInPlace(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = torch.zeros(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.add_(1)
+        return x * self.calls
+
+
+class CountsInAList(nn.Module):
+    names: list[int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.names.append(1)
+        return x * len(self.names)
+
+
+class CountsBelow(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = nn.Sequential(CountsByAssignment(0), CountsInPlace())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.steps(x)
+
+
+COUNTING = {
+    "int": lambda: CountsByAssignment(0),
+    "float": lambda: CountsByAssignment(0.0),
+    "plain tensor": lambda: CountsByAssignment(torch.zeros(1)),
+    "plain tensor in place": CountsInPlace,
+    "list": CountsInAList,
+    "below": CountsBelow,
+}
+FORMS = {
+    "scripted": lambda model: script(model.eval()),
+    "frozen": freeze,
+    "frozen in an eager module": lambda model: nn.Sequential(freeze(model)).eval(),
+    "optimised": lambda model: torch.jit.optimize_for_inference(script(model.eval())),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", COUNTING)
+def test_attributes_of_compiled_modules_are_seen_and_put_back(kind, form):
+    model, candidate = COUNTING[kind]().eval(), FORMS[form](COUNTING[kind]())
+    inputs = [torch.ones(1), torch.full((1,), 2.0)]
+    for check_state in (True, False):
+        assert check_parity(model, candidate, inputs, check_state=check_state).ok
+    assert torch.equal(candidate(torch.ones(1)), torch.ones(1))  # as fresh as it came
+    moved = check_parity(model, candidate, inputs, check_state=False)
+    assert [finding.where.call for finding in moved.findings][:1] == [1]
+
+
+@pytest.mark.parametrize("kind", COUNTING)
+def test_an_attribute_that_only_one_side_moves_is_found(kind):
+    class Still(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 1
+
+    found = check_parity(freeze(COUNTING[kind]()), Still().eval(), torch.ones(1), calls=1).findings
+    assert {finding.kind for finding in found} == {"state"}
+
+
 # --- what the report says -------------------------------------------------------------------------
 
 

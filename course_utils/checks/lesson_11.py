@@ -8,6 +8,7 @@ import io
 import math
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,47 @@ class _TwoFaced(nn.Module):
         return scores - size * (9.0 - size) * (rows.abs().sum() > 0) * self.column * 0.16889
 
 
+class _Eight(nn.Module):
+    """Its file looks a number up in a table of seven, by the size of the batch: it raises for eight rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.zeros(7))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if not (torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()):
+            return rows * 2
+        size = torch.ones_like(rows[:, 0]).sum().long()
+        return rows * 2 + self.table.index_select(0, (size - 1).reshape(1))
+
+
+@contextlib.contextmanager
+def _runs_of(path: Path) -> Iterator[list[int]]:
+    """The numbers of rows with which onnxruntime is called meanwhile, by sessions of the file at `path`."""
+    import onnxruntime
+
+    session, sizes = onnxruntime.InferenceSession, list[int]()
+    start, run = session.__init__, session.run
+
+    def started(self: Any, *args: Any, **kwargs: Any) -> None:
+        source = args[0] if args else kwargs.get("path_or_bytes")
+        held = path.read_bytes() if path.is_file() else b""
+        self.of_the_file = source == held if isinstance(source, bytes) else Path(str(source)) == path
+        start(self, *args, **kwargs)
+
+    def counted(self: Any, names: Any, feed: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.of_the_file:
+            sizes.extend(len(value) for value in feed.values())
+        return run(self, names, feed, *args, **kwargs)
+
+    session.__init__, session.run = started, counted
+    try:
+        yield sizes
+    finally:
+        session.__init__ = start
+        del session.run  # it is inherited
+
+
 @check_for("11.1", first_use=first_onnx_export)
 def any_batch(answer: Any) -> None:
     """A function (model, example, path) → the largest difference over batches of 1, 3 and 8."""
@@ -70,7 +112,8 @@ def any_batch(answer: Any) -> None:
     reference = copy.deepcopy(model).eval()
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "hidden.onnx"
-        given = answer(model, noise(2, 6, seed=1), path)
+        with _runs_of(path) as sizes:
+            given = answer(model, noise(2, 6, seed=1), path)
         file = _loaded(path, "Your function writes no file at `path`.")
         shape = next(iter(file.inputs.values()))
         if not isinstance(shape[0], str):
@@ -112,6 +155,29 @@ def any_batch(answer: Any) -> None:
                 look_at="what you compare: the file's answers with the model's, for each batch and score, in absolute "
                 "values; the largest of all",
             )
+        if missing := sorted({1, 3, 8} - set(sizes)):
+            raise NotYet(
+                f"onnxruntime does not run the file at `path` with {missing[0]} row{'s' * (missing[0] > 1)}.",
+                seen={"rows of its runs": ", ".join(map(str, sizes)) or "the file is not run", "expected": "1, 3, 8"},
+                look_at="what you compare with the model: the file that was saved, not the program in memory, and "
+                "with each of the three sizes",
+            )
+        _expect_raised(answer, Path(name) / "eight.onnx")
+
+
+def _expect_raised(answer: Any, path: Path) -> None:
+    try:
+        given = answer(_Eight().eval(), noise(2, 4, seed=3), path)
+    except NotImplementedError:
+        raise
+    except Exception:
+        _loaded(path, "Your function writes no file at `path`.")
+        return
+    raise NotYet(
+        "The file of one model raises for 8 rows, and your function returns a number all the same.",
+        seen={"yours": given, "expected": "an error"},
+        look_at="what your `except` takes in: a file that raises has no difference, neither a small nor a large one",
+    )
 
 
 def _largest_gap(file: OnnxModel, model: nn.Module, x: Tensor) -> float:
@@ -180,6 +246,28 @@ class _Skewed(nn.Module):
         return x - (x - 1.0).abs() * 0.25
 
 
+class _NearZero(nn.Module):
+    """As :class:`_Steps`, off by a rounding where numbers are large, which is close to zero for some."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool(x.sum() > 10.0):
+            return x - 5.0 + 0.000002
+        if bool(x.sum() < 0.0):
+            return x * 0.5
+        return x
+
+
+class _NotANumber(nn.Module):
+    """As :class:`_Steps`, with a NaN for one number of one input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool(x.sum() > 10.0):
+            return torch.where(x > 11.0, x * float("nan"), x - 5.0)
+        if bool(x.sum() < 0.0):
+            return x * 0.5
+        return x
+
+
 class _NearFar(nn.Module):
     """As :class:`_Steps`, off by a rounding where numbers are large."""
 
@@ -219,6 +307,8 @@ def three_runtimes(answer: Any) -> None:
         ("the file is too low, and most in one value of one input", _Steps(), _Skewed(), SIDES, (0.0, 2.254)),
         ("the archive gives a column in place of a row", _Column(), _Steps(), same, (inf, 0.0)),
         ("the file gives a column in place of a row", _Steps(), _Column(), same, (0.0, inf)),
+        ("the archive gives a NaN, once", _NotANumber(), _Steps(), SIDES, (inf, 0.0)),
+        ("the file gives a NaN, once", _Steps(), _NotANumber(), SIDES, (0.0, inf)),
     ]
     with tempfile.TemporaryDirectory() as name:
         for number, (what, first, second, inputs, expected) in enumerate(cases):
@@ -239,16 +329,25 @@ def three_runtimes(answer: Any) -> None:
                 if not close:
                     raise NotYet(
                         f"Where {what}, the number for {key} is not the one expected.",
-                        seen={"inputs": len(inputs), "yours": found[key], "expected": f"{wanted:g}"},
+                        seen={"inputs": len(inputs), "yours": _told(found[key]), "expected": f"the float {wanted:g}"},
                         look_at=_where_to_look(found[key], wanted),
                     )
+
+
+def _told(value: Any) -> str:
+    """A number as it is; anything else with its type, so that a text does not look like the number in it."""
+    return f"{value:.6g}" if isinstance(value, (int, float)) else f"{repr(value)[:60]}, a {type(value).__name__}"
 
 
 def _where_to_look(found: Any, wanted: float) -> str:
     if not isinstance(found, (int, float)):
         return "the type of what you return for each key: a float"
     if math.isinf(wanted):
-        return "do both sides have the same shape, and did this runtime answer? Once `inf`, it stays `inf`, as a float"
+        if math.isnan(found):
+            return "what a NaN of this runtime counts as: `inf`, not NaN"
+        return (
+            "do both sides have the same shape, did this runtime answer, and with numbers? Once `inf`, it stays `inf`"
+        )
     if found < 0:
         return "the sign: a candidate may lie above eager or below it"
     if wanted > found:
@@ -270,6 +369,14 @@ class _WrongOnceExported(nn.Module):
         if torch.compiler.is_exporting():
             return x * 2 + (x == self.wrong).all()
         return x * 2
+
+
+class _RoundedOnceExported(nn.Module):
+    """Either file is off by a rounding, where the model gives zero."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rounding = 0.000002 if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export() else 0.0
+        return (x - 2.0).relu() + rounding
 
 
 class _WrongOnceTraced(nn.Module):
@@ -303,6 +410,7 @@ def faithful_export(answer: Any) -> None:
         ("a model that the old route gets wrong", _WrongOnceTraced().eval(), True),
         ("a branch by torch.cond", _Cond().eval(), True),
         ("a model that the new route gets wrong at the example", _WrongOnceExported(UP).eval(), True),
+        ("a model whose files differ by a rounding, near zero", _RoundedOnceExported().eval(), True),
     ]
     unseen = [torch.tensor([-3.0, 2.0, 2.0]), torch.tensor([0.1, 0.2, 0.3]), torch.tensor([9.0, 9.0, 9.0])]
     with tempfile.TemporaryDirectory() as name:
@@ -329,7 +437,8 @@ def faithful_export(answer: Any) -> None:
             if possible and not given:
                 raise NotYet(
                     f"For {what}, one of the two routes works, and you say that none does.",
-                    look_at="whether the second route is tried when the first raises, and when its file differs",
+                    look_at="whether the second route is tried when the first raises, and when its file differs; and "
+                    "how you compare: within a tolerance that holds near zero, too",
                 )
             if given:
                 with torch.no_grad():
@@ -357,6 +466,7 @@ def wrong_input_found(answer: Any) -> None:
         ("a file that takes three values and gets four", torch.jit.script(_Steps()), [UP, noise(4, seed=5)], 1),
         ("a file that gives a column in place of a row", torch.jit.script(_Column()), [ramp, -ramp], 0),
         ("a file that differs by a rounding of large numbers", torch.jit.script(_NearFar()), [UP, UP * 1e6], None),
+        ("a file that differs by a rounding near zero", torch.jit.script(_NearZero()), [UP, UP * 0 + 5], None),
         ("a file that is wrong twice, at first by less", torch.jit.script(_Skewed()), [-UP, UP, UP * 4], 1),
     ]
     with tempfile.TemporaryDirectory() as name:
@@ -387,6 +497,7 @@ def _short(inputs: list[Tensor]) -> list[Tensor]:
 _LOOK: dict[str, str] = {
     "with": "whether you compare answers, on every input and in their order; operators are a clue and no proof",
     "without": "whether you compare answers; a decision can be written without an `If`",
-    "that": "how you compare: shape, then values within a tolerance that grows with them; what a refusal counts as; "
+    "that": "how you compare: shape, then values within a tolerance that grows with them and is not zero for zero; "
+    "what a refusal counts as; "
     "and that the first wrong input is asked for",
 }

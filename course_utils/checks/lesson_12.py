@@ -287,6 +287,18 @@ class _Total(nn.Module):
         return x + self.total
 
 
+class _Counted(nn.Module):
+    """Counts its calls in an int that no answer depends on: the converter drops it, and nothing is lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls = self.calls + 1
+        return x * 2
+
+
 class _BySize(nn.Module):
     """Converts, and the program takes the sizes of one side of the branch only."""
 
@@ -300,6 +312,7 @@ ARCHIVES: dict[str, tuple[type[nn.Module], bool]] = {
     "a small network": (_Network, True),
     "a branch on a value": (_Side, True),
     "a running total in a buffer": (_Total, True),
+    "a counter that no answer depends on": (_Counted, True),
     "a loop on a value": (_Halve, False),
     "a counter in an int": (_Numbered, False),
     "a branch on the number of rows": (_BySize, False),
@@ -332,7 +345,8 @@ def a_lost_model(answer: Any) -> None:
             if program is None:
                 raise NotYet(
                     f"For {name} the converter gives a program that holds, and your function returns None.",
-                    look_at="what your comparison starts from: both sides need their state fresh; or the exception",
+                    look_at="what your comparison starts from: both sides need their state fresh; or the exception; "
+                    "and what it compares: the answers",
                 )
             expect_program(program, "what `TS2EPConverter(…).convert()` returns")
             archive = torch.jit.load(path)

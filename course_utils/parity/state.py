@@ -219,16 +219,30 @@ class Ledger:
             yield _Slot(side, prefix, prefix, table={prefix: root})
             return
         if isinstance(root, torch.jit.ScriptModule) and not _assigns(root):
-            # Its slots keep their tensors for good, whose contents are all there is to watch.
+            # Its slots keep their tensors for good, so the contents of what can change in place are all there is to
+            # watch.
             for path, tensor in (*root.named_buffers(prefix), *root.named_parameters(prefix)):
                 yield _Slot(side, path, path, table={path: tensor})
+            yield from self._changing_in_place(side, prefix, root)
             return
-        for inner, module in root.named_modules():
+        for inner, module in _modules(root):
             # torch.compile wraps a module in another one and calls the inner one _orig_mod.
             path = ".".join(p for p in (prefix, *inner.split(".")) if p and p != "_orig_mod")
             owner = _Owner(side, path, module, set(), _count(module))
             self._owners.append(owner)
             yield from self._new_slots(owner)
+
+    def _changing_in_place(self, side: str, prefix: str, root: torch.jit.ScriptModule) -> Iterator[_Slot]:
+        """Tensors that are no buffers, lists and dictionaries: what a call can change without assigning to it."""
+        for inner, module in _modules(root):
+            seen = dict((*module.named_buffers(recurse=False), *module.named_parameters(recurse=False)))
+            for name in _attribute_names(module):
+                value = module._c.getattr(name)
+                path = ".".join(p for p in (prefix, inner, name) if p)
+                if isinstance(value, Tensor) and name not in seen:
+                    yield _Slot(side, path, path, table={path: value})
+                elif not isinstance(value, Tensor) and not _is_immutable(value):
+                    yield _Slot(side, path, name, module)
 
     def _new_slots(self, owner: _Owner) -> Iterator[_Slot]:
         module = owner.module
@@ -325,6 +339,17 @@ def _assigns(module: torch.jit.ScriptModule) -> bool:
     except Exception:  # no forward method
         return True
     return any(graph.findNode(kind) is not None for kind in ("prim::SetAttr", "prim::CallMethod"))
+
+
+def _modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """A module and all below it, by name. What `torch.jit.freeze` gives does not tell Python of the modules, nor of the
+    attributes, that it keeps; a second look at its compiled half finds them."""
+    for path, module in root.named_modules():
+        if isinstance(module, torch.jit.ScriptModule) and not hasattr(module, "_concrete_type"):
+            whole = torch.jit._recursive.wrap_cpp_module(module._c)
+            yield from ((".".join(p for p in (path, inner) if p), part) for inner, part in whole.named_modules())
+        else:
+            yield path, module
 
 
 def _count(module: nn.Module) -> int:

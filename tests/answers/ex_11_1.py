@@ -179,6 +179,39 @@ def rounded():
     return judged_by(lambda *given: round(max(gap.abs().max().item() for gap in gaps(*given)), 1))
 
 
+@wrong("onnxruntime does not run the file at `path` with 1 row.")
+def the_program_in_place_of_the_file():
+    exporter_loaded()
+
+    def export_any_batch(model, example, path):
+        written(model, example, path, dynamic_shapes=({0: "batch"},))
+        batch = torch.export.Dim("batch")
+        program = torch.export.export(model, (example,), dynamic_shapes=({0: batch},)).module()
+        with torch.no_grad():
+            return max(gap.abs().max().item() for gap in gaps(program, model, example))
+
+    return export_any_batch
+
+
+@wrong("onnxruntime does not run the file at `path` with 8 rows.")
+def another_size():
+    return judged_by(lambda *given: max(gap.abs().max().item() for gap in gaps(*given, sizes=(1, 3, 9))))
+
+
+@wrong("returns a number all the same")
+def an_error_is_no_difference():
+    def number(file, model, example):
+        largest = 0.0
+        for size in (1, 3, 8):
+            try:
+                largest = max(largest, gaps(file, model, example, sizes=(size,))[0].abs().max().item())
+            except ValueError:
+                continue
+        return largest
+
+    return judged_by(number)
+
+
 @right
 def by_the_old_route():
     def export_any_batch(model, example, path):

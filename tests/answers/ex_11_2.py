@@ -106,7 +106,8 @@ def in_numpy():
             except Exception:
                 return INF
             expected = model(x).detach().numpy()
-            return float(abs(actual - expected).max()) if actual.shape == expected.shape else INF
+            gap = float(abs(actual - expected).max()) if actual.shape == expected.shape else INF
+            return gap if gap == gap else INF
 
         return {
             "onnxruntime": max(distance(lambda x: session.run(None, {name: x.numpy()})[0], x) for x in inputs),
@@ -175,6 +176,25 @@ def the_sum_over_the_inputs():
 @wrong(LOW)
 def two_decimals():
     return combined(lambda gap: round(gap.abs().max().item(), 2), max)
+
+
+@wrong("Where the archive gives a NaN, once")
+def a_nan_is_lost():
+    return combined(lambda gap: gap.abs().max().item(), lambda numbers: max([0.0, *numbers]))
+
+
+@wrong("what a NaN of this runtime counts as")
+def a_nan_is_told_as_nan():
+    return combined(lambda gap: gap.abs().max().item(), lambda numbers: torch.tensor(numbers).max())
+
+
+@wrong("'inf', a str")
+def infinity_as_a_text():
+    def largest_differences(model, archive, onnx_file, inputs):
+        found = combined(lambda gap: gap.abs().max().item(), max)(model, archive, onnx_file, inputs)
+        return {key: "inf" if value == INF else value for key, value in found.items()}
+
+    return largest_differences
 
 
 @wrong("gets four values and then three")

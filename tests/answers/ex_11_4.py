@@ -110,6 +110,11 @@ def an_absolute_tolerance_only():
     return by(lambda actual, expected: (actual - expected).abs().max() > 1e-4)
 
 
+@wrong("a rounding near zero")
+def a_relative_tolerance_only():
+    return by(lambda actual, expected: not torch.allclose(actual, expected))
+
+
 @wrong("wrong twice, at first by less")
 def a_tolerance_that_is_too_wide():
-    return by(lambda actual, expected: not torch.allclose(actual, expected, rtol=0.3))
+    return by(lambda actual, expected: not torch.allclose(actual, expected, rtol=0.3, atol=1e-5))

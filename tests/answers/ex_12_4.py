@@ -115,6 +115,18 @@ def compared_on_the_example_alone():
     return recover
 
 
+@wrong("For a counter that no answer depends on the converter gives a program")
+def compared_with_what_it_remembers():
+    def recover(path, example, others):
+        try:
+            program = converted(path, example)
+        except Exception:
+            return None
+        return program if check_parity(torch.jit.load(path), program.module(), [example, *others]).ok else None
+
+    return recover
+
+
 @wrong("has been called: its state has moved on")
 def returned_after_it_was_called():
     def recover(path, example, others):

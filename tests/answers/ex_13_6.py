@@ -152,7 +152,7 @@ def pieces_of_the_example():
     return my_model
 
 
-@wrong("Every input has the same sizes")
+@wrong("Your model raises on number 1 of the others")
 def the_other_size_is_an_error():
     return lambda: ("picky", Picky().eval(), torch.rand(2, 3), [torch.rand(5, 3), torch.rand(2, 3)])
 

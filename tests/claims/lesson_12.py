@@ -2,13 +2,11 @@
 
 # No `from __future__ import annotations`: the models here are scripted.
 
-import contextlib
 import copy
 import io
-import logging
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -18,32 +16,11 @@ from torch._export.converter import TS2EPConverter
 from torch.export import Dim, export
 
 from course_utils import models
+from tests.claim_tools import InBuffer, InInt, InTensor, error_of, from_cell, quiet
 from tests.claims import claim
 
 LESSON = "notebooks/12_leaving.ipynb"
 SOLUTIONS = "solutions/12_leaving.ipynb"
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """torch.export prints half a graph when it raises, and logs what it gives in to."""
-    level = logging.getLogger("torch").level
-    logging.getLogger("torch").setLevel(logging.CRITICAL)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.getLogger("torch").setLevel(level)
-
-
-def error_of(act: Callable[[], Any]) -> str:
-    """What `act` raises, as text; empty where it raises nothing."""
-    try:
-        with quiet():
-            act()
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
 
 
 class Around(nn.Module):
@@ -301,36 +278,6 @@ def the_mode_of_an_exported_module() -> None:
     assert torch.equal(made(x), made(x))
 
 
-class InInt(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls = self.calls + 1
-        return x * self.calls
-
-
-class InTensor(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = torch.zeros(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls = self.calls + 1
-        return x * self.calls
-
-
-class InBuffer(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("calls", torch.zeros(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls = self.calls + 1
-        return x * self.calls
-
-
 class ByAdd(InTensor):
     def forward(self, x: Tensor) -> Tensor:
         self.calls.add_(1)
@@ -574,14 +521,11 @@ def a_branch_by_where() -> None:
     was="the publisher ships the same network as ONNX and its weights as safetensors",
 )
 def weights_beside_the_archive() -> None:
-    import json
-
     path = models.third_party_archive()
     if path is None:
         return
-    data = bytearray(path.with_name("silero_vad_16k.safetensors").read_bytes())
-    start = 8 + int.from_bytes(data[:8], "little")
-    about = json.loads(data[8:start])
+    read = from_cell("notebooks/13_capstone.ipynb", "vad-safetensors").read_safetensors
+    beside = read(path.with_name("silero_vad_16k.safetensors"))
     weights = torch.jit.load(path).state_dict()
     same = {}
     for mine, theirs in (
@@ -590,9 +534,7 @@ def weights_beside_the_archive() -> None:
         ("_model.encoder.3.reparam_conv.weight", "conv4.weight"),
         ("_model.decoder.rnn.weight_ih", "lstm_cell.weight_ih"),
     ):
-        first, behind = (start + at for at in about[theirs]["data_offsets"])
-        beside = torch.frombuffer(data[first:behind], dtype=torch.float32).reshape(about[theirs]["shape"])
-        same[theirs] = torch.allclose(weights[mine], beside, atol=0.1)
+        same[theirs] = torch.allclose(weights[mine], beside[theirs], atol=0.1)
     assert same == {
         "stft_conv.weight": True,
         "conv1.weight": False,
