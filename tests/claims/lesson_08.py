@@ -145,3 +145,41 @@ def buffers_are_shared():
     before = eager.running_mean.clone()
     traced(torch.rand(4, 2) + 5)
     assert not torch.equal(eager.running_mean, before)
+
+
+class Halves(nn.Module):
+    def forward(self, x):
+        return x.reshape(2, int(x.shape[0]) // 2, -1).sum(1)
+
+
+@claim(f"{HERE}#cbaafe060", "a size stays open only when you say so")
+@claim(f"{HERE}#cbaafe060", "But it *refuses* another batch size, where a trace may answer wrongly")
+def another_batch_size():
+    four, eight = torch.ones(4, 3), torch.ones(8, 3)
+    traced = torch.jit.trace(Halves(), four, check_trace=False)
+    assert traced(eight).shape != Halves()(eight).shape
+    for module in (nn.Linear(3, 2), Halves()):
+        exported = torch.export.export(module, (four,)).module()
+        for other in (eight, torch.ones(1, 3)):
+            try:
+                exported(other)
+            except AssertionError:
+                continue
+            raise AssertionError("it took another batch size")
+    linear = nn.Linear(3, 2)
+    free = torch.export.export(linear, (four,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)).module()
+    assert free(eight).shape == linear(eight).shape
+
+
+@claim(f"{HERE}#cbaafe060", "`inf` in the reference if the tolerance is a share of it")
+@claim(f"{HERE}#cbaafe060", "outputs that are all zero or constant")
+def checks_that_say_nothing():
+    good = torch.tensor([1.0, torch.inf, 2.0])
+    share = 1e-5 * good.abs().max().item()
+    for bad in (torch.tensor([9.0, torch.inf, 9.0]), torch.tensor([-1e9, torch.inf, 0.0])):
+        assert close(bad, good, rtol=0, atol=share)
+        finite = 1e-5 * good[good.isfinite()].abs().max().item()
+        assert not close(bad, good, rtol=0, atol=finite)
+    for lost in (lambda x: x * 0, lambda x: x.sin() * 0, lambda x: x.relu() * 0):
+        assert check_parity(lambda x: x * 0, lost, torch.rand(3)).ok
+    assert "says little" in str(check_parity(lambda x: x * 0, lambda x: x.sin() * 0, torch.rand(3)))
