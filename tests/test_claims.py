@@ -30,7 +30,7 @@ def test_trying_does_not_break_it(attempt) -> None:
     with warnings.catch_warnings():
         # A conversion warns in red and goes on; an attempt that is about a warning records it itself.
         warnings.simplefilter("ignore")
-        trust.forget_freed_operators()  # what other attempts imported may have left some
+        trust.forget_dead_builtins()  # what other attempts imported may have left some
         attempt()
 
 
