@@ -44,7 +44,7 @@ NAMESPACE_HOST = "www.w3.org"  # in the SVG that a cell writes; it names a forma
 
 # Lower floors first. A module imports from its own floor and from those below.
 FLOORS = (
-    ("manifest", "guard", "errors", "status_line", "parity", "timing", "ir", "archive", "models"),
+    ("manifest", "guard", "errors", "status_line", "parity", "timing", "ir", "archive", "models", "side_environment"),
     ("probe", "recommend", "bisection", "zoo", "native", "onnx_model", "edge", "aoti", "migrate", "dossier"),
     ("checks", "progress"),
     ("exercises",),
