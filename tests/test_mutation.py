@@ -55,6 +55,23 @@ def test_faults_of_each_kind_are_planted(change: tuple[str, str]) -> None:
     assert change in planted()
 
 
+def test_what_only_keeps_messages_off_the_screen_is_left_alone() -> None:
+    quiet = """
+### BEGIN SOLUTION
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    traced = trace(model, check_trace=False)
+### END SOLUTION
+"""
+    assert mutants("90.1", quiet) == []
+    loud = quiet.replace("warnings.catch_warnings()", "torch.no_grad()").replace("check_trace", "strict")
+    assert {x.after for x in mutants("90.1", loud)} == {
+        "",
+        "traced = trace(model, strict=True)",
+        "traced = trace(model)",
+    }
+
+
 def test_arguments_that_may_be_exchanged_are_not() -> None:
     assert all(
         "max(3, x)" not in after

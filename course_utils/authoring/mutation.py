@@ -44,6 +44,7 @@ _ARITHMETIC = {
 }  # fmt: skip
 _IN_PLACE = {ast.Add: "add_", ast.Sub: "sub_", ast.Mult: "mul_", ast.Div: "div_"}
 # Called without arguments, each of these changes how a result comes about, and often not what it looks like.
+_QUIET_KEYWORDS = {"check_trace", "verbose"}
 _LEFT_OUT = {"eval", "train", "clone", "detach", "contiguous", "abs", "all", "any", "double", "float", "long", "cpu"}
 
 
@@ -102,8 +103,9 @@ def mutants(exercise_id: str, source: str) -> list[Mutant]:
     found: dict[str, Mutant] = {}
     tree = ast.parse(source)
     original = ast.unparse(tree).splitlines()
+    quiet = {x for node in ast.walk(tree) for part in _quiet_parts(node) for x in ast.walk(part)}
     for number, node in enumerate(ast.walk(tree)):
-        if getattr(node, "lineno", 0) not in wanted:
+        if getattr(node, "lineno", 0) not in wanted or node in quiet:
             continue
         for change in _changes(node):
             changed_tree = copy.deepcopy(tree)
@@ -254,15 +256,31 @@ def _changes(node: ast.AST) -> Iterator[_Change]:
         yield lambda twin, tree: _replace(tree, twin, ast.Pass())
     if isinstance(node, (ast.Tuple, ast.List)) and isinstance(node.ctx, ast.Load) and len(node.elts) > 1:
         yield lambda twin, tree: _drop(twin.elts, -1)
-    if isinstance(node, ast.With):
+    if isinstance(node, ast.With) and not list(_quiet_parts(node)):
         yield _unwrap
     if isinstance(node, ast.Call):
-        for number in range(len(node.keywords)):
+        for number, keyword in enumerate(node.keywords):
+            if keyword.arg in _QUIET_KEYWORDS:
+                continue
             yield lambda twin, tree, number=number: _drop(twin.keywords, number)
         if len(node.args) > 1 and not any(isinstance(x, ast.Starred) for x in node.args[:2]) and not _either_way(node):
             yield _exchange
         if isinstance(node.func, ast.Attribute) and node.func.attr in _LEFT_OUT and not node.args:
             yield lambda twin, tree: _replace(tree, twin, twin.func.value)
+
+
+def _quiet_parts(node: ast.AST) -> Iterator[ast.AST]:
+    """What keeps messages off the screen and does nothing else: no answer becomes another without it."""
+    if isinstance(node, ast.With) and all(_filters_warnings(item.context_expr) for item in node.items):
+        yield from node.items
+    if isinstance(node, ast.Expr) and _filters_warnings(node.value):
+        yield node
+    if isinstance(node, ast.keyword) and node.arg in _QUIET_KEYWORDS:
+        yield node
+
+
+def _filters_warnings(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).startswith("warnings.")
 
 
 def _uses_its_own(node: ast.Assign) -> bool:

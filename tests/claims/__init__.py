@@ -67,9 +67,7 @@ def load(folder: Path | None = None, package: str = __name__) -> list[Claim]:
         if path.name == "__init__.py":
             continue
         if not _MODULE.fullmatch(path.stem):
-            raise ValueError(
-                f"{path.name}: claims are in lesson_NN.py, tools.py or readme.py; rename it"
-            )
+            raise ValueError(f"{path.name}: claims are in lesson_NN.py, tools.py or readme.py; rename it")
         module = importlib.import_module(f"{package}.{path.stem}")
         attempts = [
             attempt
