@@ -436,6 +436,8 @@ def test_it_works_after_autograd_started_threads() -> None:
 
 
 @forks
+# The interrupt may come while psutil has a file of /proc open; Python closes it, and says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_of_the_notebook_ends_the_answer() -> None:
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
