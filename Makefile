@@ -13,7 +13,7 @@ endif
 INSTALL = $(PYTHON) install.py $(if $(findstring file,$(origin PYTHON)),,--this-python) $(if $(TORCH),--torch $(TORCH))
 AUTHORING = $(COURSE) -m course_utils.authoring
 
-FAST = tests/test_answers.py tests/test_claims.py tests/test_stubs.py tests/test_contract.py tests/test_uncompared.py \
+FAST = tests/test_answers.py tests/test_claims.py tests/test_stubs.py tests/test_rules.py tests/test_uncompared.py \
        $(wildcard notebooks/$(LESSON)_*.ipynb solutions/$(LESSON)_*.ipynb)
 
 .DEFAULT_GOAL := help
@@ -51,11 +51,11 @@ lock: install       ## write the three locks from pyproject.toml (ARGS=--upgrade
 	@$(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) -c requirements.lock --group executorch -o requirements-executorch.lock
 	@printf 'torch\ntorchvision\n' | $(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) -c requirements.lock --excludes - --group models -o requirements-models.lock
 
-lint: install       ## ruff over the package, the tests and the notebooks
-	@$(COURSE) -m ruff check $(or $(ARGS),.)
+lint: install       ## style, format, and the direction of imports (the test suite runs it too)
+	@$(COURSE) -m pytest -n0 -q tests/test_lint.py $(ARGS)
 
 executorch: install ## ExecuTorch for lesson 11, in an environment of its own inside .venv (0.5 GB)
-	@$(COURSE) -m course_utils.edge install
+	@$(COURSE) -m course_utils.classroom.backends.executorch install
 
 models: install     ## the tools on models of timm, transformers, … (0.3 GB, 40 minutes; ARGS="--only kornia")
 	@$(AUTHORING) models $(ARGS)

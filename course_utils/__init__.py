@@ -1,4 +1,11 @@
-"""The small package behind the notebooks. The names below are loaded when first used, so importing it is cheap."""
+"""What the course and your own project import. Each name is loaded when it is first used, so importing is cheap.
+
+    from course_utils import check_parity, find_divergence, inspect, migrate      # tools: they need torch alone
+    from course_utils import check, hint, models, ir                              # in a lesson
+
+Four rooms, each of which imports only from those before it: ``core``, ``tools`` (to take home), ``classroom`` (the
+command, exercises, checks), ``authoring`` (for maintainers).
+"""
 
 import importlib
 import sys
@@ -12,11 +19,31 @@ if sys.version_info[:3] == (3, 13, 0):
     warnings.filterwarnings("ignore", message="Guards may run slower on Python 3.13.0", category=RuntimeWarning)
 
 _HOME = {
-    "check": "exercises",
-    "hint": "exercises",
-    "check_parity": "parity",
-    "assert_parity": "parity",
-    "compare_speed": "timing",
+    "assert_parity": "tools.parity",
+    "batch_sizes": "tools.parity",
+    "bisect_difference": "tools.bisection",
+    "bisect_script": "tools.bisection",
+    "Case": "tools.parity",
+    "check": "classroom.exercises",
+    "check_parity": "tools.parity",
+    "compare_speed": "tools.speed",
+    "find_divergence": "tools.divergence",
+    "hint": "classroom.exercises",
+    "inspect": "tools.archive",
+    "migrate": "tools.migration",
+    "ModelReport": "tools.model_report",
+    "OnnxModel": "tools.onnx_model",
+    "recommend": "tools.advice",
+    "ulp_distance": "tools.parity",
+}
+_MODULES = {
+    "aoti": "classroom.backends.aoti",
+    "archive": "tools.archive",
+    "cpp": "classroom.backends.cpp",
+    "doctor": "classroom.doctor",
+    "ir": "tools.ir",
+    "models": "classroom.models",
+    "zoo": "classroom.backends.zoo",
 }
 
 __all__ = sorted(_HOME)
@@ -25,8 +52,10 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{_MODULES[name]}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted([*globals(), *_HOME, *_MODULES])

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.authoring import notebooks
+from course_utils.classroom import notebook_files
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,7 +45,7 @@ def error_of(act: Callable[[], Any]) -> str:
 
 def from_cell(lesson: str, cell_id: str, **names: Any) -> types.SimpleNamespace:
     """What a cell of a lesson defines, run with these names there already."""
-    cells = {cell.id: cell.source for cell in notebooks.read(ROOT / lesson).cells}
+    cells = {cell.id: cell.source for cell in notebook_files.read(ROOT / lesson).cells}
     space: dict[str, Any] = {"torch": torch, "nn": nn, "copy": copy, "json": json, "vad_file": None, **names}
     exec(cells[cell_id], space)
     return types.SimpleNamespace(**space)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from course_utils import exercises, manifest
-from course_utils.authoring import notebooks
+from course_utils.classroom import exercises, manifest, notebook_files
 from tests import answers
 from tests.answers import Answer
 
@@ -71,7 +70,7 @@ def test_every_answer_belongs_to_an_exercise() -> None:
 def solution_lines(exercise_id: str) -> frozenset[str]:
     """The code lines of the worked answer that are long enough to tell something."""
     assert COURSE is not None
-    solution = notebooks.read(COURSE.solution(COURSE.lesson(exercise_id.split(".")[0])))
+    solution = notebook_files.read(COURSE.solution(COURSE.lesson(exercise_id.split(".")[0])))
     cell = next(x for x in solution.cells if x.id == "answer-" + exercise_id.replace(".", "-"))
     blocks = re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", cell.source, re.DOTALL)
     assert blocks

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from course_utils import aoti
+from course_utils.classroom.backends import aoti
 
 ROOT = Path(__file__).resolve().parent.parent
 STORED = json.loads((ROOT / "cpp" / aoti.STORED).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""course_utils.archive: what stands in a model file, and that a hostile file gets a report or an error, no more."""
+"""The archive reader: what stands in a model file, and that a hostile file gets a report or an error, no more."""
 
 # No `from __future__ import annotations`: the models here are scripted.
 
@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from course_utils import archive, cli, models
-from course_utils.archive import ArchiveError, ArchiveReport, pickles, source
-from course_utils.archive.errors import DIRECTORY_BYTES, ENTRIES, ENTRY_BYTES, OPCODES
+from course_utils.classroom import cli, models
+from course_utils.tools import archive
+from course_utils.tools.archive import ArchiveError, ArchiveReport, pickles, source
+from course_utils.tools.archive.errors import DIRECTORY_BYTES, ENTRIES, ENTRY_BYTES, OPCODES
 
 
 class Net(nn.Module):
@@ -334,7 +335,7 @@ def test_names_cannot_steer_a_terminal() -> None:
 
 def test_inspect_does_not_import_torch(net: bytes, tmp_path: Path) -> None:
     (tmp_path / "net.pt").write_bytes(net)
-    program = "import sys; from course_utils import archive; archive.inspect('net.pt'); print('torch' in sys.modules)"
+    program = "import sys; from course_utils import inspect; inspect('net.pt'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from nbformat import v4
 from typer.testing import CliRunner
 
-from course_utils import manifest
-from course_utils.authoring import derive, notebooks
+from course_utils.authoring import notebooks
 from course_utils.authoring.__main__ import app
-from course_utils.authoring.derive import DeriveError, cut_answer
+from course_utils.classroom import generate, manifest, notebook_files
+from course_utils.classroom.generate import DeriveError, cut_answer
 from tests import tiny_course
 from tests.tiny_course import COUNTING, HOME, ROOT, set_source, source_of
 
@@ -130,25 +130,25 @@ def test_markers_in_any_order_give_no_secret_away(pieces: list[str]) -> None:
 
 def test_exercises_hold_no_answer_and_no_output(course: manifest.Course) -> None:
     lesson = course.lesson("90")
-    solution = notebooks.read(course.solution(lesson))
-    exercise = derive.exercise_from(solution, course, lesson)
+    solution = notebook_files.read(course.solution(lesson))
+    exercise = generate.exercise_from(solution, course, lesson)
     assert [cell.id for cell in exercise.cells] == [
         "header", "setup", "task-90-1", "answer-90-1", "task-90-2", "answer-90-2", "footer",
     ]  # fmt: skip
-    text = notebooks.to_text(exercise)
+    text = notebook_files.to_text(exercise)
     assert "aeiou" not in text and "SOLUTION" not in text and "membership" not in text
     for cell in exercise.cells:
         assert cell.metadata == {}
         if cell.cell_type == "code":
             assert (cell.outputs, cell.execution_count) == ([], None)
-    assert "aeiou" in notebooks.to_text(solution), "the solutions are left as they are"
+    assert "aeiou" in notebook_files.to_text(solution), "the solutions are left as they are"
 
 
 def test_a_broken_marker_names_its_cell(course: manifest.Course) -> None:
     lesson = course.lesson("90")
     set_source(course.solution(lesson), "answer-90-1", f"{BEGIN}\nx")
     with pytest.raises(DeriveError, match=r"^solutions/90_counting\.ipynb, cell answer-90-1: "):
-        derive.exercise_from(notebooks.read(course.solution(lesson)), course, lesson)
+        generate.exercise_from(notebook_files.read(course.solution(lesson)), course, lesson)
 
 
 # --- frames and the table
@@ -156,17 +156,17 @@ def test_a_broken_marker_names_its_cell(course: manifest.Course) -> None:
 
 def test_the_header_of_a_lesson(course: manifest.Course) -> None:
     first, second = course.lessons
-    assert derive.header(course, first, "lesson") == (
+    assert generate.header(course, first, "lesson") == (
         "# 90 · Counting\n\nYou count things, and nothing here needs torch.\n\n**5 minutes** · needs: nothing\n\n"
         "Afterwards you can:\n\n- count the letters of a word\n- draw a count"
     )
-    assert "needs: [90 · Counting](90_counting.ipynb)" in derive.header(course, second, "lesson")
+    assert "needs: [90 · Counting](90_counting.ipynb)" in generate.header(course, second, "lesson")
 
 
 def test_the_header_of_solutions_and_exercises(course: manifest.Course) -> None:
     lesson = course.lesson("90")
-    assert derive.header(course, lesson, "solutions").startswith("# Solutions 90 · Counting\n\n")
-    header = derive.header(course, lesson, "exercises")
+    assert generate.header(course, lesson, "solutions").startswith("# Solutions 90 · Counting\n\n")
+    header = generate.header(course, lesson, "exercises")
     assert "**5 minutes** · after [lesson 90](../notebooks/90_counting.ipynb)" in header
     assert "- 90.1 · Count the vowels (3 min)\n- 90.2 · Name a word (2 min)" in header
     assert 'hint("90.1")' in header and "`course reset 90`" in header
@@ -174,11 +174,11 @@ def test_the_header_of_solutions_and_exercises(course: manifest.Course) -> None:
 
 def test_footers(course: manifest.Course) -> None:
     first, second = course.lessons
-    assert derive.footer(course, first, "lesson") == (
+    assert generate.footer(course, first, "lesson") == (
         "---\nExercises: [90 · Counting](../exercises/90_counting.ipynb) · Next: [91 · Leaving](91_leaving.ipynb)"
     )
-    assert derive.footer(course, second, "lesson") == "---\nPrevious: [90 · Counting](90_counting.ipynb)"
-    assert derive.footer(course, first, "exercises") == (
+    assert generate.footer(course, second, "lesson") == "---\nPrevious: [90 · Counting](90_counting.ipynb)"
+    assert generate.footer(course, first, "exercises") == (
         "---\nLesson: [90 · Counting](../notebooks/90_counting.ipynb)"
         " · Next: [91 · Leaving](../notebooks/91_leaving.ipynb)"
     )
@@ -190,11 +190,11 @@ def test_a_frame_replaces_the_old_one(course: manifest.Course) -> None:
     before = path.read_text(encoding="utf-8")
     set_source(path, "header", "old")
     tiny_course.edit(path, lambda notebook: notebook["cells"].pop())
-    assert notebooks.to_text(derive.with_frame(course, lesson, "lesson")) == before
+    assert notebook_files.to_text(generate.with_frame(course, lesson, "lesson")) == before
 
 
 def test_the_table_of_lessons(course: manifest.Course) -> None:
-    text = derive.readme_with_table("a\n<!-- lessons -->\nold\n<!-- /lessons -->\nb\\1", course)
+    text = generate.readme_with_table("a\n<!-- lessons -->\nold\n<!-- /lessons -->\nb\\1", course)
     assert text == (
         "a\n<!-- lessons -->\n"
         "| lesson | minutes | afterwards you can | exercises |\n"
@@ -204,17 +204,17 @@ def test_the_table_of_lessons(course: manifest.Course) -> None:
         "| [91 · Leaving](notebooks/91_leaving.ipynb) | 2 | stop counting | – |\n"
         "<!-- /lessons -->\nb\\1"
     )
-    assert derive.readme_with_table(text, course) == text
+    assert generate.readme_with_table(text, course) == text
 
 
 def test_a_readme_without_markers_is_an_error(course: manifest.Course) -> None:
     with pytest.raises(DeriveError, match=r"README\.md: the markers .* are missing; put them back"):
-        derive.readme_with_table("# Course", course)
+        generate.readme_with_table("# Course", course)
 
 
 def test_derived_files_are_what_is_committed() -> None:
     names = []
-    for path, text in derive.derived_files(manifest.load(HOME)):
+    for path, text in generate.derived_files(manifest.load(HOME)):
         assert path.read_text(encoding="utf-8") == text
         names.append(path.relative_to(HOME.resolve()).as_posix())
     assert names == [
@@ -286,8 +286,8 @@ RESULT = st.builds(lambda text: v4.new_output("display_data", {"text/plain": tex
 def test_canonical_form_is_stable(source: str, outputs: list) -> None:
     notebook = v4.new_notebook(cells=[v4.new_code_cell(source, execution_count=1, id="a")], nbformat_minor=5)
     notebook.cells[0].outputs = outputs
-    once = notebooks.to_text(notebooks.canonical(notebook, RULES))
-    again = notebooks.to_text(notebooks.canonical(nbformat.reads(once, as_version=4), RULES))
+    once = notebook_files.to_text(notebooks.canonical(notebook, RULES))
+    again = notebook_files.to_text(notebooks.canonical(nbformat.reads(once, as_version=4), RULES))
     assert again == once and once.endswith("}\n")
     names = [x.name for x in nbformat.reads(once, as_version=4).cells[0].outputs if x.output_type == "stream"]
     assert names in ([], ["stdout"], ["stderr"], ["stderr", "stdout"])
@@ -295,8 +295,8 @@ def test_canonical_form_is_stable(source: str, outputs: list) -> None:
 
 def test_a_notebook_survives_the_way_to_disk(tmp_path: Path) -> None:
     path = tmp_path / "a.ipynb"
-    notebooks.write(notebooks.canonical(messy(), RULES), path)
-    assert notebooks.to_text(notebooks.read(path)) == path.read_bytes().decode("utf-8")
+    notebook_files.write(notebooks.canonical(messy(), RULES), path)
+    assert notebook_files.to_text(notebook_files.read(path)) == path.read_bytes().decode("utf-8")
     assert b"\r" not in path.read_bytes()
 
 

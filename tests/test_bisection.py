@@ -18,9 +18,9 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock
 from torchvision.models.squeezenet import Fire
 
-from course_utils import bisection
-from course_utils.bisection import Place, bisect_difference, bisect_script, fresh_types
-from course_utils.parity import Case
+from course_utils.tools import bisection
+from course_utils.tools.bisection import Place, bisect_difference, bisect_script, fresh_types
+from course_utils.tools.parity import Case
 
 X = torch.tensor([[0.5, -1.0, 2.0, 1.5], [1.0, 0.25, -0.5, 3.0]])
 

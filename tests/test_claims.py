@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from course_utils import manifest
-from course_utils.authoring import notebooks
-from course_utils.checks import trust
+from course_utils.classroom import manifest, notebook_files
+from course_utils.classroom.checks import trust
 from tests import claims
 from tests.claims import Claim, plain
 
@@ -58,7 +57,7 @@ def text_at(place: str) -> str:
     path, _, cell_id = place.partition("#")
     if not cell_id:
         return (ROOT / path).read_text(encoding="utf-8")
-    cells = {cell.id: cell.source for cell in notebooks.read(ROOT / path).cells}
+    cells = {cell.id: cell.source for cell in notebook_files.read(ROOT / path).cells}
     assert cell_id in cells, f"{path} has no cell {cell_id}"
     return cells[cell_id]
 

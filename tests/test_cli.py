@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner, Result
 
-from course_utils import cli, learner_files, manifest, progress
+from course_utils.classroom import cli, learner_files, manifest, progress
 from tests import tiny_course
 from tests.tiny_course import COUNTING, set_source
 
@@ -163,7 +163,7 @@ def test_update_says_each_thing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_doctor_as_json(worst: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     import json
 
-    from course_utils import doctor
+    from course_utils.classroom import doctor
 
     findings = [doctor.Finding("Python", "ok", "3.12 in [brackets] é"), doctor.Finding("disk", worst, "seen", "act")]
     monkeypatch.setattr(doctor, "CHECKS", (lambda: iter(findings),))
@@ -179,7 +179,7 @@ def test_doctor_as_json(worst: str, code: int, monkeypatch: pytest.MonkeyPatch) 
 def test_doctor_as_json_where_a_check_itself_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     import json
 
-    from course_utils import doctor
+    from course_utils.classroom import doctor
 
     def _disk() -> None:
         raise OSError("gone")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from course_utils.errors import compiled_line, one_line
+from course_utils.core.errors import compiled_line, one_line
 
 
 def refuses(x: Tensor) -> Tensor:

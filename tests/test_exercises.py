@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils import checks, exercises, progress
-from course_utils.checks import NotYet
-from course_utils.exercises import Hint, Outcome, Status, check, evaluate, hint
+from course_utils.classroom import checks, exercises, progress
+from course_utils.classroom.checks import NotYet
+from course_utils.classroom.exercises import Hint, Outcome, Status, check, evaluate, hint
 from tests import tiny_course
 
 forks = pytest.mark.skipif(sys.platform != "linux", reason="only Linux runs the answer in a forked copy")
@@ -216,7 +216,7 @@ def reads_its_caller() -> int:
 
 
 def asks_the_checks() -> object:
-    from course_utils.checks import find
+    from course_utils.classroom.checks import find
 
     return find("90.1")
 
@@ -486,7 +486,7 @@ def test_a_check_forgets_builtins_of_torch_that_are_gone() -> None:
     import torch.ao.quantization.fx._decomposed
     from torch.jit import _builtins
 
-    from course_utils.checks import trust
+    from course_utils.classroom.checks import trust
 
     table = _builtins._get_builtin_table()
     gone = (1, 1, 1, 1)

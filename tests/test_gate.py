@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_utils import models
+from course_utils.classroom import models
 
 pytestmark = [
     pytest.mark.filterwarnings(r"ignore::FutureWarning:torch\.jit"),
@@ -19,7 +19,7 @@ pytestmark = [
 GATE = Path(__file__).parents[1] / "docs" / "test_archive.py"
 NETWORK = """
 import torch
-from course_utils.models import DigitNet
+from course_utils.classroom.models import DigitNet
 
 
 def build():

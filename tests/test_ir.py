@@ -1,4 +1,4 @@
-"""Reading and drawing TorchScript graphs: `course_utils.ir`."""
+"""Reading and drawing TorchScript graphs: `course_utils.tools.ir`."""
 
 import gc
 import os
@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from course_utils import ir
-from course_utils.ir.svg import text_width
+from course_utils.tools import ir
+from course_utils.tools.ir.drawing.svg import text_width
 
 ROOT = Path(__file__).resolve().parents[1]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -522,7 +522,7 @@ CODE = """
 import sys, warnings
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\\.jit(\\.|$)")
 import torch
-from course_utils import ir
+from course_utils.tools import ir
 torch.set_num_threads(1)
 cu = torch.jit.CompilationUnit(sys.stdin.read())
 d = ir.draw(cu.f, max_nodes=9)

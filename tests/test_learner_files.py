@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from course_utils import cli, learner_files, manifest
-from course_utils.learner_files import LearnerFilesError
+from course_utils.classroom import cli, learner_files, manifest
+from course_utils.classroom.learner_files import LearnerFilesError
 from tests import tiny_course
 from tests.tiny_course import COUNTING, cell, edit, read, set_source, source_of
 

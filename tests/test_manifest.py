@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils import manifest
-from course_utils.manifest import Course, Exercise, Lesson, ManifestError
+from course_utils.classroom import manifest
+from course_utils.classroom.manifest import Course, Exercise, Lesson, ManifestError
 
 Write = Callable[[str], Path]
 
@@ -151,7 +151,7 @@ def test_the_root_can_be_named(write: Write, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("COURSE_ROOT", str(root))
     assert manifest.load().root == root.resolve()
     monkeypatch.delenv("COURSE_ROOT")
-    assert manifest.course_root() == Path(manifest.__file__).resolve().parents[1]
+    assert manifest.course_root() == Path(manifest.__file__).resolve().parents[2]
 
 
 # --- round trip

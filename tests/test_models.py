@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from course_utils import models
+from course_utils.classroom import models
 
 
 def test_the_shipped_weights_read_digits() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from course_utils import manifest
 from course_utils.authoring import mutation, portable
 from course_utils.authoring.mutation import Explained, Mutant, mutants, read_explained
+from course_utils.classroom import manifest, notebook_files
 from tests import tiny_course
 
 SOURCE = """
@@ -128,14 +128,13 @@ def test_an_explanation_needs_its_reason(tmp_path: Path) -> None:
 
 def test_every_explained_fault_can_still_be_planted() -> None:
     """A line whose answer has changed is out of date."""
-    from course_utils.authoring import notebooks
 
     course = manifest.load(tiny_course.ROOT)
     lines = read_explained(tiny_course.ROOT / mutation.EXPLAINED)
     stale = []
     for line in lines:
         lesson = course.lesson(line.exercise.split(".")[0])
-        cells = {cell.id: cell.source for cell in notebooks.read(course.solution(lesson)).cells}
+        cells = {cell.id: cell.source for cell in notebook_files.read(course.solution(lesson)).cells}
         source = cells["answer-" + line.exercise.replace(".", "-")]
         if not any(line.covers(mutant) for mutant in mutants(line.exercise, source)):
             stale.append(f"{line.exercise}: {line.before}")

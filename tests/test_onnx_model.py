@@ -8,7 +8,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, save
 
-from course_utils.onnx_model import OnnxModel, op_counts
+from course_utils.tools.onnx_model import OnnxModel, op_counts
 
 FLOAT, INT, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 

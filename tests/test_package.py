@@ -22,7 +22,7 @@ def imported_by(statement: str, names: tuple[str, ...]) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("statement", ["import course_utils", "from course_utils import manifest, progress, guard"])
+@pytest.mark.parametrize("statement", ["import course_utils", "from course_utils.classroom import manifest, progress"])
 def test_importing_the_package_loads_nothing_heavy(statement: str) -> None:
     assert imported_by(statement, (*HEAVY, "torch", "numpy", "rich", "typer")) == set()
 
@@ -33,7 +33,7 @@ def test_check_and_hint_load_no_plots_and_no_models(name: str) -> None:
 
 
 def test_the_command_answers_without_torch() -> None:
-    assert imported_by("from course_utils import cli", (*HEAVY, "torch")) == set()
+    assert imported_by("from course_utils.classroom import cli", (*HEAVY, "torch")) == set()
 
 
 def test_names_are_listed_before_they_are_loaded() -> None:

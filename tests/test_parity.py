@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing._comparison import default_tolerances
 
-from course_utils.parity import (
+from course_utils.tools.parity import (
     Case,
     ParityError,
     assert_parity,
@@ -23,9 +23,9 @@ from course_utils.parity import (
     check_parity,
     ulp_distance,
 )
-from course_utils.parity.check import error_text
-from course_utils.parity.compare import TOLERANCES, Rules, compare
-from course_utils.parity.state import private_copy
+from course_utils.tools.parity.check import error_text
+from course_utils.tools.parity.compare import TOLERANCES, Rules, compare
+from course_utils.tools.parity.state import private_copy
 
 pytestmark = [
     pytest.mark.filterwarnings(r"ignore::FutureWarning:torch\.jit"),

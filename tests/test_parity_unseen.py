@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.parity import Case, batch_sizes, check_parity
+from course_utils.tools.parity import Case, batch_sizes, check_parity
 
 pytestmark = [
     pytest.mark.filterwarnings(r"ignore::FutureWarning:torch\.jit"),

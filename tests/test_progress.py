@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils import progress
-from course_utils.progress import Progress, Record
+from course_utils.classroom import progress
+from course_utils.classroom.progress import Progress, Record
 
 GOOD = {"about": progress.ABOUT, "format": 1, "exercises": {"01.1": {"status": "not yet", "attempts": 2}}}
 
@@ -115,7 +115,7 @@ def test_a_full_disk_loses_nothing(path: Path, step: str, monkeypatch: pytest.Mo
 CRASH = """
 import os, signal, sys
 from pathlib import Path
-from course_utils import progress
+from course_utils.classroom import progress
 path = Path(sys.argv[1])
 progress.record_attempt("01.1", "passed", path)
 os.replace = lambda *_: os._exit(9)    # the power goes between the write and the replace
@@ -284,7 +284,7 @@ def test_any_sequence_keeps_what_was_reached(steps: list, tmp_path_factory: pyte
 WRITER = """
 import sys
 from pathlib import Path
-from course_utils import progress
+from course_utils.classroom import progress
 notices = {progress.record_attempt(sys.argv[2], "not yet", Path(sys.argv[1])).notice for _ in range(60)}
 # Windows refuses to replace a file that the other writer reads at this moment; the notice says so.
 sys.exit(sys.platform != "win32" and notices != {""})

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from course_utils import recommend as recommend_module
-from course_utils import side_environment
 from course_utils.authoring import __main__ as command
 from course_utils.authoring import model_cases, real_models
 from course_utils.authoring.model_cases import ModelCase
 from course_utils.authoring.real_models import COLUMNS, TOOLS, Row
+from course_utils.classroom.backends import side_environment
+from course_utils.tools import advice as recommend_module
 
 ROOT = Path(__file__).resolve().parent.parent
 LINEAR = ModelCase("toy/Linear", lambda: nn.Linear(3, 2), model_cases.noise, ((2, 3), (5, 3)))
@@ -53,7 +53,7 @@ def test_a_row_that_is_not_ok_counts(row: Row) -> None:
 
 
 def test_one_model_through_all_tools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(real_models, "migrated", lambda *_: ("convert holds", []))  # tests/test_migrate.py runs it
+    monkeypatch.setattr(real_models, "migrated", lambda *_: ("convert holds", []))  # tests/test_migration.py runs it
     row = Row(LINEAR.name)
     for item in real_models.examine(LINEAR):
         real_models.read(row, item)

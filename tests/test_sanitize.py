@@ -36,13 +36,13 @@ STORED = [
     (r"C:\Users\Me Too\AppData\Local\Temp\ipykernel_12\34.py:3: TracerWarning", "CELL.py:3: TracerWarning"),
     (r"'C:\\Users\\Me\\AppData\\Local\\Temp\\ipykernel_12\\34.py'", "'CELL.py'"),
     # Files of the course: source ranges, compile errors, warnings.
-    ("%2 : int = prim::Constant[value=1]() # /home/my course/course_utils/models.py:7:0",
+    ("%2 : int = prim::Constant[value=1]() # /home/my course/course_utils/classroom/models.py:7:0",
      "%2 : int = prim::Constant[value=1]() # models.py:7:0"),
     ("# File: /home/me/model.py:7:0", "# model.py:7:0"),
     (r"# C:\course\course_utils\models.py:7:0", "# models.py:7:0"),
-    ('  File "/home/me/course_utils/models.py", line 12', '  File "models.py", line 12'),
+    ('  File "/home/me/course_utils/classroom/models.py", line 12', '  File "models.py", line 12'),
     (r'  File "C:\course\models.py", line 12', '  File "models.py", line 12'),
-    ("x\n/home/me/course_utils/models.py:33: TracerWarning: y", "x\nmodels.py:33: TracerWarning: y"),
+    ("x\n/home/me/course_utils/classroom/models.py:33: TracerWarning: y", "x\nmodels.py:33: TracerWarning: y"),
     # Temporary directories.
     ("cannot open /tmp/tmpab12cd_x/missing.pt", "cannot open TMP/missing.pt"),
     ("'/var/folders/q1/x_2/T/tmpab12cd_x'", "'TMP/'"),

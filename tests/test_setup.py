@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from course_utils import doctor
+from course_utils.classroom import doctor
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN_FILES = [
@@ -34,7 +34,7 @@ OWN_FILES = [
     ".ci/run",
     ".github/workflows/test.yml",
     ".devcontainer/devcontainer.json",
-    "course_utils/doctor.py",
+    "course_utils/classroom/doctor.py",
     "tests/test_setup.py",
 ]
 PROVEN = ["3.11", "3.12", "3.13"]
@@ -665,7 +665,7 @@ def test_conda_s_pip_part_installs_into_an_empty_environment(tmp_path):
         if done.returncode == 0:
             break
     assert done.returncode == 0, done.stderr
-    code = "import torch, course_utils.doctor, course_utils; print(torch.__version__, course_utils.__file__)"
+    code = "import torch, course_utils.classroom.doctor, course_utils; print(torch.__version__, course_utils.__file__)"
     done = subprocess.run(
         [python, "-c", code], cwd=home, capture_output=True, encoding="utf-8", timeout=120, env=installed_only()
     )

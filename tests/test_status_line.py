@@ -7,8 +7,8 @@ import types
 
 import pytest
 
-from course_utils import status_line as module
-from course_utils.status_line import status_line
+from course_utils.core import status_line as module
+from course_utils.core.status_line import status_line
 
 
 class Terminal(list):

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from course_utils import guard, manifest
 from course_utils.authoring import notebooks
+from course_utils.classroom import manifest, notebook_files
+from course_utils.core import limits
 from tests import tiny_course
 from tests.tiny_course import ROOT
 
 COURSE = manifest.load(ROOT)
 LESSONS = [lesson for lesson in COURSE.lessons if lesson.exercises]
-IMPORTED_ONCE = ("torch", "torchvision", "sklearn.datasets", "matplotlib.pyplot", "course_utils.parity")
+IMPORTED_ONCE = ("torch", "torchvision", "sklearn.datasets", "matplotlib.pyplot", "course_utils.tools.parity")
 FORKS = sys.platform == "linux"
 
 
@@ -31,7 +32,7 @@ def problems(course: manifest.Course, lesson: manifest.Lesson) -> list[str]:
     path = course.exercise_notebook(lesson)
     for name in IMPORTED_ONCE:
         importlib.import_module(name)
-    told = guard.run_limited(lambda: in_a_shell(path), seconds=200).value if FORKS else in_a_kernel(path)
+    told = limits.run_limited(lambda: in_a_shell(path), seconds=200).value if FORKS else in_a_kernel(path)
     found = [f"cell {cell_id} raises {text}" for cell_id, text in told.items() if text.startswith("raised ")]
     for exercise in lesson.exercises:
         text = told.get("answer-" + exercise.id.replace(".", "-"), "no such cell")
@@ -51,7 +52,7 @@ def in_a_shell(path: Path) -> dict[str, str]:
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     sys.modules["__main__"] = shell.user_module
     told = {}
-    for cell in notebooks.read(path).cells:
+    for cell in notebook_files.read(path).cells:
         if cell.cell_type == "code":
             result = shell.run_cell(cell.source, store_history=True)
             error = result.error_before_exec or result.error_in_exec

@@ -1,6 +1,6 @@
 """The course's own list of cells that are not compared: complete, and with a reason for each.
 
-That each listed cell still varies is found by the run of its notebook (course_utils/authoring/nbval_guard.py), and by
+That each listed cell still varies is found by the run of its notebook (authoring/pytest_notebooks.py), and by
 `make portable` where only another machine shows it.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from course_utils.authoring.ledger import ledger_problems
+from course_utils.authoring.uncompared import ledger_problems
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,7 +10,7 @@ import pytest
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME
 
 from course_utils.authoring import warm_kernel
-from course_utils.authoring.nbval_guard import GuardedKernel, KernelDied
+from course_utils.authoring.pytest_notebooks import GuardedKernel, KernelDied
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from course_utils import cli, zoo
-from course_utils.zoo import Row, Step, Zoo, ZooError
+from course_utils.classroom import cli
+from course_utils.classroom.backends import zoo
+from course_utils.classroom.backends.zoo import Row, Step, Zoo, ZooError
 
 pytestmark = [
     pytest.mark.filterwarnings(r"ignore::FutureWarning:torch\.jit"),
@@ -163,7 +164,10 @@ def test_an_endless_step_is_ended(monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is set on Linux only")
 def test_memory_is_limited(monkeypatch):
-    child(monkeypatch, "from course_utils.zoo import _limit_memory; _limit_memory(0.5); bytearray(2**31)")
+    child(
+        monkeypatch,
+        "from course_utils.classroom.backends.zoo import _limit_memory; _limit_memory(0.5); bytearray(2**31)",
+    )
     assert zoo.examine_apart("a", memory_gib=1).failed.endswith("not enough memory")
     zoo._limit_memory(math.inf)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from course_utils import manifest
+from course_utils.classroom import manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "tests" / "fixture_course"

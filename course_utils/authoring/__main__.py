@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from course_utils import manifest
-from course_utils.authoring import bench, derive, ledger, notebooks
+from course_utils.authoring import bench, notebooks, uncompared
+from course_utils.classroom import generate, manifest, notebook_files
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 @app.command()
 def refresh() -> None:
     """Make exercises/, the header and footer of every notebook, and the README table anew."""
-    for path, text in derive.derived_files(manifest.load()):
+    for path, text in generate.derived_files(manifest.load()):
         path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8", newline="\n")
@@ -40,27 +40,27 @@ def run(lesson: Annotated[str, typer.Argument(help="such as 03, or all")] = "all
         paths = [course.notebook(chosen)] + ([course.solution(chosen)] if chosen.exercises else [])
         for path in paths:
             typer.echo(f"running {path.relative_to(course.root)}")
-            notebooks.write(notebooks.canonical(notebooks.run(path), rules), path)
+            notebook_files.write(notebooks.canonical(notebooks.run(path), rules), path)
     refresh()
 
 
 @app.command()
 def store() -> None:
     """Run lesson 09 and its solutions with programs built here, and store what they print in cpp/stored.json."""
-    from course_utils import native
+    from course_utils.classroom.backends import cpp
 
-    if native.compiler() is None:
-        raise typer.BadParameter(f"there is no C++ compiler here. {native.how_to_install()}")
+    if cpp.compiler() is None:
+        raise typer.BadParameter(f"there is no C++ compiler here. {cpp.how_to_install()}")
     course = manifest.load()
     lesson = course.lesson("09")
     with tempfile.TemporaryDirectory() as folder:
-        os.environ[native.RECORD_VARIABLE] = folder
+        os.environ[cpp.RECORD_VARIABLE] = folder
         try:
             for path in (course.notebook(lesson), course.solution(lesson)):
                 notebooks.run(path)
         finally:
-            del os.environ[native.RECORD_VARIABLE]
-        path = native.write_stored(Path(folder), datetime.date.today().isoformat())
+            del os.environ[cpp.RECORD_VARIABLE]
+        path = cpp.write_stored(Path(folder), datetime.date.today().isoformat())
     typer.echo(f"wrote {path.relative_to(course.root)}")
 
 
@@ -86,9 +86,13 @@ def portable(
     typer.echo("\n" + "\n".join(map(str, rows)))
     stable = []
     if not only and not tests:
-        listed = {line.notebook for line in ledger.read_ledger(course.root / ledger.LEDGER) if line.varies == "machine"}
+        listed = {
+            line.notebook
+            for line in uncompared.read_ledger(course.root / uncompared.LEDGER)
+            if line.varies == "machine"
+        }
         rules = course.root / "tests" / "sanitize.cfg"
-        stable = [x for name in sorted(listed) for x in ledger.stable_cells(course.root, name, rules)]
+        stable = [x for name in sorted(listed) for x in uncompared.stable_cells(course.root, name, rules)]
         typer.echo("\n".join(stable) or "Each cell that is listed as different on another machine is.")
     if stable or not all(row.ok for row in rows):
         raise typer.Exit(1)

@@ -151,7 +151,7 @@ SAME_PROCESS = (
 
 
 def imports(root: Path, quick: bool) -> None:
-    from course_utils.timing import median_interval, summarise
+    from course_utils.tools.speed import median_interval, summarise
 
     rounds = 5 if quick else 15
     wall: dict[str, list[float]] = {name: [] for name in IMPORTS}
@@ -235,7 +235,7 @@ def cell_work(path: Path) -> float:
     """
     import psutil
 
-    from course_utils.authoring import notebooks
+    from course_utils.classroom import notebook_files
 
     spent: dict[str, float] = {"now": 0.0, "sum": 0.0}
 
@@ -253,7 +253,7 @@ def cell_work(path: Path) -> float:
 
     from nbclient import NotebookClient
 
-    notebook = notebooks.read(path)
+    notebook = notebook_files.read(path)
     client = NotebookClient(
         notebook,
         timeout=600,
@@ -331,8 +331,8 @@ def parity(quick: bool) -> None:
     import torch
     from torch import nn
 
-    from course_utils.parity import check_parity
-    from course_utils.timing import summarise
+    from course_utils.tools.parity import check_parity
+    from course_utils.tools.speed import summarise
 
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit(\.|$)")
     torch.manual_seed(0)
@@ -494,7 +494,7 @@ def bench(
     check_accounting: Annotated[bool, typer.Option(help="prove that CPU seconds of killed kernels arrive")] = False,
 ) -> None:
     """Time set-up, imports, notebooks, the suite and the parity check; say how each figure was measured."""
-    from course_utils import manifest
+    from course_utils.classroom import manifest
 
     root = manifest.course_root()
     chosen = [item.strip() for item in only.split(",") if item.strip()]

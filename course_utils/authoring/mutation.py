@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from course_utils import exercises, guard
-from course_utils.authoring import notebooks
-from course_utils.manifest import Course, Exercise, Lesson
+from course_utils.classroom import exercises, notebook_files
+from course_utils.classroom.manifest import Course, Exercise, Lesson
+from course_utils.core import limits
 
 EXPLAINED = Path("tests") / "mutants.toml"
 MOST = 60  # faults of one answer: beyond that, every n-th is taken, so that long answers do not take an hour
@@ -146,7 +146,7 @@ def run_lesson(course: Course, lesson: Lesson, only: str = "") -> Iterator[Verdi
 
     Raises ``RuntimeError`` when a worked answer itself does not pass: then a verdict on its mutants says nothing.
     """
-    solution = notebooks.read(course.solution(lesson))
+    solution = notebook_files.read(course.solution(lesson))
     by_id = {exercise.id: exercise for exercise in lesson.exercises}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -197,8 +197,8 @@ class _Runner:
             return self.status
 
         try:
-            return guard.run_limited(work, seconds=_SECONDS).value
-        except guard.LimitError as error:
+            return limits.run_limited(work, seconds=_SECONDS).value
+        except limits.LimitError as error:
             return f"stopped: {error}"
         except BaseException:
             return "raised"

@@ -1,4 +1,4 @@
-"""Notebooks as files: read, write in canonical form, run in a fresh kernel.
+"""Notebooks in canonical form, and run in a fresh kernel.
 
 Canonical form: only what a reader needs, so that a git diff shows only what changed. Cell ids and tags are kept; kernel
 and timing metadata go; text outputs carry no machine path (the rules of section [stored] in tests/sanitize.cfg).
@@ -13,27 +13,13 @@ from nbformat import NotebookNode
 
 from course_utils.authoring.isolation import kernel_environment
 from course_utils.authoring.sanitize import sanitize_text
+from course_utils.classroom.notebook_files import read
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
 CELL_LIMIT_SECONDS = 300  # lesson 09 builds C++ programs in a cell, the first time
-
-
-def read(path: Path) -> NotebookNode:
-    """The notebook in ``path`` (nbformat 4). Raises what nbformat raises for a file that is no notebook."""
-    with path.open(encoding="utf-8") as file:
-        return nbformat.read(file, as_version=4)
-
-
-def to_text(notebook: NotebookNode) -> str:
-    """The exact text of the canonical file: one-space indent, one newline at the end."""
-    return nbformat.writes(notebook, version=4, indent=1, ensure_ascii=False).rstrip("\n") + "\n"
-
-
-def write(notebook: NotebookNode, path: Path) -> None:
-    path.write_text(to_text(notebook), encoding="utf-8", newline="\n")
 
 
 def canonical(notebook: NotebookNode, rules: Path) -> NotebookNode:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from course_utils import side_environment
+from course_utils.classroom.backends import side_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCK = ROOT / "requirements-models.lock"
@@ -248,7 +248,7 @@ def differs(model: Any, converted: Any, args: tuple[Any, ...], kwargs: Mapping[s
 
 
 def parity(model: Any, traced: Any, inputs: list[Any], wrong: bool) -> tuple[str, list[str]]:
-    from course_utils.parity import check_parity
+    from course_utils.tools.parity import check_parity
 
     report = check_parity(model, traced, inputs)
     kinds = ", ".join(dict.fromkeys(f.kind for f in report.findings))
@@ -264,7 +264,7 @@ def parity(model: Any, traced: Any, inputs: list[Any], wrong: bool) -> tuple[str
 
 
 def divergence(model: Any, traced: Any, example: Any) -> tuple[str, list[str]]:
-    from course_utils.probe import find_divergence
+    from course_utils.tools.divergence import find_divergence
 
     search = find_divergence(model, traced, example)
     if search.found is None:
@@ -277,7 +277,7 @@ def divergence(model: Any, traced: Any, example: Any) -> tuple[str, list[str]]:
 
 
 def advice(model: Any, example: Any, others: list[Any], fresh: list[Any], wrong: bool) -> tuple[str, list[str]]:
-    from course_utils.recommend import recommend
+    from course_utils.tools.advice import recommend
 
     found = recommend(model, example, others)
     outcomes = {e.step: e.outcome for e in found.evidence}
@@ -292,7 +292,7 @@ def advice(model: Any, example: Any, others: list[Any], fresh: list[Any], wrong:
 
 
 def bisected(model: Any, example: Any) -> tuple[str, list[str]]:
-    from course_utils.bisection import bisect_script, compile_error
+    from course_utils.tools.bisection import bisect_script, compile_error
 
     report = bisect_script(model, example)
     error = compile_error(model)
@@ -307,7 +307,7 @@ def bisected(model: Any, example: Any) -> tuple[str, list[str]]:
 
 
 def migrated(traced: Any, example: Any) -> tuple[str, list[str]]:
-    from course_utils.migrate import migrate
+    from course_utils.tools.migration import migrate
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.pt")

@@ -5,8 +5,8 @@ import warnings
 
 import torch
 
-from course_utils.parity import batch_sizes, check_parity
-from course_utils.probe import find_divergence
+from course_utils.tools.divergence import find_divergence
+from course_utils.tools.parity import batch_sizes, check_parity
 from tests.answers import right, wrong
 
 

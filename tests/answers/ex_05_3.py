@@ -5,7 +5,7 @@ import zipfile
 
 import torch
 
-from course_utils import archive
+from course_utils.tools import archive
 from tests.answers import right, wrong
 
 

@@ -4,7 +4,7 @@ import re
 
 import torch
 
-from course_utils import ir
+from course_utils.tools import ir
 from tests.answers import right, wrong
 
 

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 
-from course_utils import ir
+from course_utils.tools import ir
 from tests.answers import right, wrong
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_utils import ir
+from course_utils.tools import ir
 from tests.answers import right, wrong
 
 

@@ -171,7 +171,7 @@ class Same(unittest.TestCase):
 def by_the_parity_check_of_the_course():
     return """
 import torch
-from course_utils.parity import assert_parity, batch_sizes
+from course_utils.tools.parity import assert_parity, batch_sizes
 from network import build
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_utils import native
+from course_utils.classroom.backends import cpp
 from tests.answers import right, wrong
 
 HEAD = "at::Tensor in_batches(const Forward& forward, const at::Tensor& images, int64_t size) {\n"
@@ -10,9 +10,9 @@ GUARD = '  if (size < 1) throw std::invalid_argument("size");\n'
 
 
 def compiled(body):
-    if native.compiler() is None:
+    if cpp.compiler() is None:
         pytest.skip("no C++ compiler here")
-    return native.answer("batch", f"{HEAD}{body}\n}}\n")
+    return cpp.answer("batch", f"{HEAD}{body}\n}}\n")
 
 
 @wrong("The model was called with more than 3 images at once")

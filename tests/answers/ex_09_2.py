@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_utils import native
+from course_utils.classroom.backends import cpp
 from tests.answers import right, wrong
 
 HEAD = "std::vector<std::string> read_labels(const ExtraFiles& extra, int64_t classes) {\n"
@@ -13,9 +13,9 @@ COUNT = (
 
 
 def compiled(body):
-    if native.compiler() is None:
+    if cpp.compiler() is None:
         pytest.skip("no C++ compiler here")
-    return native.answer("labels", f"{HEAD}{body}\n}}\n")
+    return cpp.answer("labels", f"{HEAD}{body}\n}}\n")
 
 
 LINES = (

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_utils.bisection import compile_error
+from course_utils.tools.bisection import compile_error
 from tests.answers import right, wrong
 
 

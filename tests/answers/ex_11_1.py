@@ -7,7 +7,7 @@ import onnxruntime
 import torch
 
 from course_utils import check_parity
-from course_utils.onnx_model import OnnxModel
+from course_utils.tools.onnx_model import OnnxModel
 from tests.answers import right, wrong
 
 

@@ -3,7 +3,7 @@
 import onnxruntime
 import torch
 
-from course_utils.onnx_model import OnnxModel
+from course_utils.tools.onnx_model import OnnxModel
 from tests.answers import right, wrong
 
 INF = float("inf")

@@ -3,7 +3,7 @@
 import torch
 
 from course_utils import check_parity
-from course_utils.onnx_model import OnnxModel
+from course_utils.tools.onnx_model import OnnxModel
 from tests.answers import right, wrong
 from tests.answers.ex_11_1 import exporter_loaded
 

@@ -4,7 +4,7 @@ import onnxruntime
 import torch
 
 from course_utils import check_parity
-from course_utils.onnx_model import OnnxModel, op_counts
+from course_utils.tools.onnx_model import OnnxModel, op_counts
 from tests.answers import right, wrong
 
 

@@ -64,7 +64,7 @@ def compared_with_used_state():
 @right
 def by_migrating_first():
     def recover(path, example, others):
-        from course_utils.migrate import migrate
+        from course_utils.tools.migration import migrate
 
         report = migrate(path, example, others=others, routes=["convert"])
         return converted(path, example) if report.ok else None

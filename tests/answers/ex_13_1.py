@@ -2,7 +2,7 @@
 
 import torch
 
-from course_utils import archive
+from course_utils.tools import archive
 from tests.answers import right, wrong
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from course_utils import check_parity
-from course_utils.recommend import recommend
+from course_utils.tools.advice import recommend
 from tests.answers import right, wrong
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from course_utils import models
+from course_utils.classroom import models
 from tests.answers import right, wrong
 
 

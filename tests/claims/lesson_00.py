@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from course_utils import exercises, manifest
-from course_utils.authoring import notebooks
+from course_utils.classroom import exercises, manifest, notebook_files
 from tests.claims import claim
 from tests.claims.lesson_01 import raises, traced
 
@@ -158,7 +157,7 @@ def every_lesson_has_the_filter():
     others = 0
     for lesson in manifest.load(ROOT).lessons:
         (path,) = (ROOT / "notebooks").glob(f"{lesson.id}_*.ipynb")
-        code = "\n".join(cell.source for cell in notebooks.read(path).cells if cell.cell_type == "code")
+        code = "\n".join(cell.source for cell in notebook_files.read(path).cells if cell.cell_type == "code")
         assert line in code, path.name
         others += code.replace(line, "").count("warnings.filterwarnings(")
     assert others > 0

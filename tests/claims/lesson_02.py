@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from course_utils import ir
+from course_utils.tools import ir
 from tests.claims import claim
 
 LESSON = "notebooks/02_scripting.ipynb"

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.parity import check_parity
-from course_utils.probe import find_divergence
+from course_utils.tools.divergence import find_divergence
+from course_utils.tools.parity import check_parity
 from tests.claims import claim
 
 LESSON = "notebooks/03_control_flow_pitfalls.ipynb"

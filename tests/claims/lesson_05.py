@@ -22,7 +22,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from course_utils import archive, models
+from course_utils.classroom import models
+from course_utils.tools import archive
 from tests.claims import claim
 
 LESSON = "notebooks/05_save_and_load.ipynb"
@@ -156,7 +157,7 @@ def versions_of_tomorrow() -> None:
 def source_files() -> None:
     names = {x for x in entries(saved(torch.jit.script(models.DigitNet()))) if x.endswith(".py")}
     assert "code/__torch__/torch/nn/functional.py" in names  # functions only
-    assert "code/__torch__/course_utils/models.py" in names
+    assert "code/__torch__/course_utils/classroom/models.py" in names
     twice = [torch.jit.script(nn.Sequential(nn.Linear(1, 2), nn.Linear(2, 1), nn.ReLU())) for _ in range(2)]
     assert any("___torch_mangle_" in x for x in entries(saved(twice[1])) if x.endswith(".py"))
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils import ir
+from course_utils.tools import ir
 from tests.claims import claim
 
 LESSON = "notebooks/06_reading_the_graph.ipynb"

@@ -8,8 +8,8 @@ import io
 import torch
 from torch import Tensor, nn
 
-from course_utils import ir
-from course_utils.models import DigitNet, randomise_statistics
+from course_utils.classroom.models import DigitNet, randomise_statistics
+from course_utils.tools import ir
 from tests.claims import claim
 
 HERE = "notebooks/07_optimisation.ipynb"

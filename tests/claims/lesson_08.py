@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from course_utils import check_parity
-from course_utils.parity import ulp_distance
+from course_utils.tools.parity import ulp_distance
 from tests.claims import claim
 
 HERE = "notebooks/08_parity_checks.ipynb"

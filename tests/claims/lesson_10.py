@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from course_utils import models
+from course_utils.classroom import models
 from tests.claims import claim
 
 LESSON = "notebooks/10_debugging.ipynb"

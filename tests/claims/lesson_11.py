@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from course_utils.onnx_model import OnnxModel, op_counts
+from course_utils.tools.onnx_model import OnnxModel, op_counts
 from tests.claims import claim
 
 HERE = "notebooks/11_onnx_and_edge.ipynb"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch._export.converter import TS2EPConverter
 from torch.export import Dim, export
 
-from course_utils import models
+from course_utils.classroom import models
 from tests.claim_tools import InBuffer, InInt, InTensor, error_of, from_cell, quiet
 from tests.claims import claim
 

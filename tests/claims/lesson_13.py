@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch._export.converter import TS2EPConverter
 from torch.export import Dim, export
 
-from course_utils import archive, check_parity, models
-from course_utils.authoring import notebooks
-from course_utils.dossier import Dossier, DossierError
+from course_utils import check_parity
+from course_utils.classroom import models, notebook_files
+from course_utils.tools import archive
+from course_utils.tools.model_report import ModelReport, ModelReportError
 from tests.claim_tools import ROOT, InBuffer, InInt, InTensor, error_of, from_cell
 from tests.claims import claim
 
@@ -60,7 +61,7 @@ def gates_for_frozen_memory() -> None:
     was="Now put your own model into `my_model` at the top, run all cells […] (a buffer that counts failed)",
 )
 def a_model_that_remembers_keeps_its_memory() -> None:
-    lines = {cell.id: cell.source for cell in notebooks.read(ROOT / LESSON).cells}
+    lines = {cell.id: cell.source for cell in notebook_files.read(ROOT / LESSON).cells}
     for cell_id in ("inspect", "gate-closed", "optimise", "measure", "current"):
         assert "copy.deepcopy(" in lines[cell_id], cell_id
     shown = from_cell(
@@ -70,7 +71,7 @@ def a_model_that_remembers_keeps_its_memory() -> None:
         converted=torch.jit.script(InInt().eval()),
         inputs=[torch.ones(1), torch.ones(3)],
         check_parity=check_parity,
-        dossier=Dossier("counter"),
+        dossier=ModelReport("counter"),
     )
     assert shown.entry.outcome == "ok"
     assert shown.model.calls == 0 == shown.converted.calls == shown.candidate.calls
@@ -389,13 +390,15 @@ def decisions_as_operators() -> None:
 
 @claim(f"{LESSON}#c73a1248d", "A file that isn't a dossier is never replaced")
 def files_in_the_way_of_a_dossier() -> None:
-    page = Dossier("own")
+    page = ModelReport("own")
     with tempfile.TemporaryDirectory() as folder:
         for name, text in (("a.html", "<html></html>"), ("b.txt", "a note"), ("c.html", "")):
             path = Path(folder) / name
             path.write_text(text, encoding="utf-8")
             for replace in (False, True):
-                assert "DossierError" in error_of(lambda path=path, replace=replace: page.write(path, replace=replace))
+                assert "ModelReportError" in error_of(
+                    lambda path=path, replace=replace: page.write(path, replace=replace)
+                )
             assert path.read_text(encoding="utf-8") == text
         mine = page.write(Path(folder) / "d.html")
         assert "is there already" in error_of(lambda: page.write(mine))
@@ -405,9 +408,9 @@ def files_in_the_way_of_a_dossier() -> None:
 @claim(f"{LESSON}#c507fdd9d", "the page says *warn* with your reason beside it")
 def a_verdict_that_is_changed() -> None:
     report = check_parity(lambda x: x, lambda x: x + 1, torch.ones(2))
-    page = Dossier("own")
+    page = ModelReport("own")
     assert page.add("gate", report).outcome == "fail"
-    with contextlib.suppress(DossierError):
+    with contextlib.suppress(ModelReportError):
         page.add("gate", report, outcome="warn")
         raise AssertionError("a verdict was changed without a reason")
     entry = page.add("migrate", report, outcome="warn", note="known, and why")

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from course_utils import archive, cli, manifest, onnx_model, progress
-from course_utils import learner_files as files
+from course_utils.classroom import cli, manifest, progress
+from course_utils.classroom import learner_files as files
+from course_utils.tools import archive, onnx_model
 from tests.claims import claim
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +63,10 @@ def same_names():
 
 
 @claim("README.md", "`course inspect model.pt` says what stands in a model file, without loading it, and ends with 1")
-@claim("course_utils/cli.py", "as soon as the file is loaded; with 2 where the file or the arguments cannot be used.")
+@claim(
+    "course_utils/classroom/cli.py",
+    "as soon as the file is loaded; with 2 where the file or the arguments cannot be used.",
+)
 def the_ends_of_inspect():
     with tempfile.TemporaryDirectory() as folder:
         missing, good, bad = Path(folder) / "missing.pt", Path(folder) / "good.pte", Path(folder) / "bad.pt"
@@ -84,7 +88,7 @@ def json_where_it_says():
     "killed half-way, the next `course` command completes or undoes it and says so",
     was="put back as it was",
 )
-@claim("course_utils/learner_files.py", "May itself be interrupted anywhere and run again.")
+@claim("course_utils/classroom/learner_files.py", "May itself be interrupted anywhere and run again.")
 def an_interrupted_update():
     text = (ROOT / "tests" / "test_learner_files.py").read_text(encoding="utf-8")
     for name in ("killed_at_any_step", "settling_killed_at_any_step", "full_disk_at_any_step", "two_updates"):
@@ -104,8 +108,8 @@ def kept_files_are_the_learners():
         assert name in ignored
 
 
-@claim("course_utils/progress.py", "never stops a check")
-@claim("course_utils/progress.py", "A passed exercise stays passed.")
+@claim("course_utils/classroom/progress.py", "never stops a check")
+@claim("course_utils/classroom/progress.py", "A passed exercise stays passed.")
 def progress_is_never_in_the_way():
     for content in (b"", b"[1]", b'{"format": 9}', b"\xff"):
         with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +120,7 @@ def progress_is_never_in_the_way():
                 assert progress.record_attempt("01.1", status, path).of("01.1").status == "passed"
 
 
-@claim("course_utils/archive/pickles.py", "Nothing is imported, nothing is called")
+@claim("course_utils/tools/archive/pickles.py", "Nothing is imported, nothing is called")
 def a_pickle_is_only_read():
     for pickled in (
         b"cno_such_module\nname\n(tR.",
@@ -126,7 +130,7 @@ def a_pickle_is_only_read():
         assert archive.pickles.describe(pickled).function.name in ("name", "system", "exec")
 
 
-@claim("course_utils/archive/__init__.py", "Only the standard library is used: torch is not imported.")
+@claim("course_utils/tools/archive/__init__.py", "Only the standard library is used: torch is not imported.")
 def no_torch_in_the_reader():
     for path in (ROOT / "course_utils" / "archive").glob("*.py"):
         imported = re.findall(r"^\s*(?:from|import) ([\w.]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
@@ -134,7 +138,7 @@ def no_torch_in_the_reader():
 
 
 @claim(
-    "course_utils/archive/report.py",
+    "course_utils/tools/archive/report.py",
     'or "", which may be a scripted module or a trace whose inputs were not saved.',
     was='"scripted", "traced", "frozen" or ""',
 )
@@ -153,7 +157,7 @@ def what_a_file_tells_of_its_origin():
     assert origin(torch.jit.load(file))[0] == ""  # loaded and saved again
 
 
-@claim("course_utils/onnx_model.py", "a plain number in the type that the file asks for")
+@claim("course_utils/tools/onnx_model.py", "a plain number in the type that the file asks for")
 def numbers_take_the_type_asked_for():
     for kind, name in (("tensor(double)", "float64"), ("tensor(float)", "float32"), ("tensor(int64)", "int64")):
         assert str(onnx_model.as_input(2, kind).dtype) == name

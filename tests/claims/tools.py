@@ -8,17 +8,17 @@ import random
 import torch
 from torch import Tensor, nn
 
-from course_utils.bisection import bisect_difference, bisect_script
-from course_utils.parity import Case, batch_sizes, check_parity, ulp_distance
-from course_utils.parity.check import error_text
-from course_utils.probe import Search, find_divergence
-from course_utils.recommend import recommend
-from course_utils.timing import compare_speed, median_interval, warmup_curve
+from course_utils.tools.advice import recommend
+from course_utils.tools.bisection import bisect_difference, bisect_script
+from course_utils.tools.divergence import Search, find_divergence
+from course_utils.tools.parity import Case, batch_sizes, check_parity, ulp_distance
+from course_utils.tools.parity.check import error_text
+from course_utils.tools.speed import compare_speed, median_interval, warmup_curve
 from tests.claims import claim
 
-CHECK, COMPARE, REPORT = (f"course_utils/parity/{name}.py" for name in ("check", "compare", "report"))
-PROBE, RECOMMEND = "course_utils/probe.py", "course_utils/recommend.py"
-BISECTION, TIMING = "course_utils/bisection.py", "course_utils/timing.py"
+CHECK, COMPARE, REPORT = (f"course_utils/tools/parity/{name}.py" for name in ("check", "compare", "report"))
+PROBE, RECOMMEND = "course_utils/tools/divergence.py", "course_utils/tools/advice.py"
+BISECTION, TIMING = "course_utils/tools/bisection.py", "course_utils/tools/speed.py"
 X = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]])
 
 

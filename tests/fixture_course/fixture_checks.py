@@ -1,6 +1,6 @@
 """The checks of the tiny course. Its notebooks import this module, which registers them; the real course has none."""
 
-from course_utils.checks import NotYet, check_for
+from course_utils.classroom.checks import NotYet, check_for
 
 
 @check_for("90.1")

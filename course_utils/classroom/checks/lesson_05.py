@@ -1,0 +1,481 @@
+"""What right answers to the exercises of lesson 05 must do. The checks save, damage and load files of their own."""
+
+# No `from __future__ import annotations`: the models here are scripted.
+
+import contextlib
+import io
+import json
+import struct
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.classroom.checks import NotYet, check_for, expect_parity
+from course_utils.classroom.checks.shared import NOTHING, WritesOnLoad, noise
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def _bytes_of(module: Any, **extra: str) -> bytes:
+    buffer = io.BytesIO()
+    torch.jit.save(module, buffer, _extra_files=extra or None)
+    return buffer.getvalue()
+
+
+class _Net(nn.Module):
+    """A small classifier of three classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            self.linear = nn.Linear(4, 3)
+        self.register_buffer("mean", torch.full((4,), 0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x - self.mean)
+
+
+# --- 05.1
+
+
+@check_for("05.1")
+def one_file_for_both(answer: Any) -> None:
+    """Two functions: save a model with its labels in one archive, and load both."""
+    if not (isinstance(answer, tuple) and len(answer) == 2 and all(callable(x) for x in answer)):
+        raise NotYet("The answer is not the pair of your two functions.", look_at='check("05.1", (save_…, load_…))')
+    save, load = answer
+    model, x = _Net().eval(), noise(2, 4)
+    names = ["cat", "dog, wolf", "Käse", '日本 "quoted"\n', "", "cat"]
+    with _folder() as folder:
+        made = {"a scripted model": torch.jit.script(model), "a traced model": torch.jit.trace(model, x)}
+        for n, (kind, converted) in enumerate(made.items()):
+            path = folder / f"model {n}.pt"
+            save(converted, list(names), path)
+            _one_archive(folder, path, n + 1)
+            found = load(path)
+            if found is None:
+                raise NotYet(NOTHING, look_at="the last line of the function that loads: `return` both")
+            loaded, labels = _pair(found)
+            expect_parity(model, loaded, [x], f"Of {kind} something else comes back.")
+            if loaded.training:
+                raise NotYet(
+                    f"Of {kind} that was saved in eval mode, one in train mode comes back.",
+                    seen={"training, when saved": False, "training, as loaded": True},
+                    look_at="what your function does to the model between loading and `return`",
+                )
+            _same_labels(names, labels)
+        _two_models(folder, save, load, made["a scripted model"])
+        _moved_away(folder, load, names)
+        _without_labels(folder, load, made["a scripted model"])
+
+
+def _pair(found: Any) -> tuple[Any, Any]:
+    """The model and its labels; :class:`NotYet` for what is not this pair."""
+    if not (isinstance(found, tuple) and len(found) == 2):
+        raise NotYet(
+            "What the function that loads returns is not a pair.",
+            seen={"yours": f"an object of type {type(found).__name__}"},
+            look_at="`return model, labels`",
+        )
+    if not isinstance(found[0], torch.jit.ScriptModule):
+        order = isinstance(found[1], torch.jit.ScriptModule)
+        raise NotYet(
+            "The pair is in the other order: the labels come first."
+            if order
+            else "The first of the pair is not a loaded model.",
+            seen={"yours": ", ".join(type(x).__name__ for x in found), "expected": "the model, then a list"},
+            look_at="the last line of the function that loads",
+        )
+    return found
+
+
+def _two_models(folder: Path, save: Any, load: Any, converted: Any) -> None:
+    """Each file has its own labels, whatever was saved after it."""
+    for name, labels in (("first", ["one", "two", "three"]), ("second", ["un", "deux", "trois"])):
+        save(converted, labels, folder / f"{name}.pt")
+    _, labels = _pair(load(folder / "first.pt"))
+    if list(labels) == ["un", "deux", "trois"]:
+        raise NotYet(
+            "Two models were saved, and the first comes back with the labels of the second.",
+            seen={"saved in the first file": repr(["one", "two", "three"]), "loaded from it": repr(labels)},
+            look_at="whether the labels are read from the file, or from something that your functions share",
+        )
+    _same_labels(["one", "two", "three"], labels)
+
+
+def _one_archive(folder: Path, path: Path, count: int) -> None:
+    there = sorted(x.name for x in folder.iterdir())
+    if path.name not in there:
+        raise NotYet(
+            "Nothing was saved at the path that your function was given.",
+            seen={"asked for": path.name, "there is": ", ".join(there) or "nothing"},
+            look_at="the path that you give to `torch.jit.save`",
+        )
+    if len(there) != count:
+        raise NotYet(
+            "Your function writes more than one file.",
+            seen={"there is": ", ".join(there)},
+            look_at="how an archive carries other files inside: the lesson's section on labels",
+        )
+
+
+def _same_labels(names: list[str], labels: Any) -> None:
+    if isinstance(labels, (str, bytes)):
+        raise NotYet(
+            "The labels come back as one text and not as a list.",
+            seen={"yours": repr(labels)[:80], "expected": repr(names)},
+            look_at="what undoes the conversion that you made before saving",
+        )
+    if not isinstance(labels, list):
+        raise NotYet(
+            "The labels do not come back as a list.",
+            seen={"yours": f"an object of type {type(labels).__name__}", "expected": "a list of texts"},
+            look_at="what the labels are when they are given to the function that saves",
+        )
+    if labels != names:
+        raise NotYet(
+            "The labels come back changed.",
+            seen={"saved": repr(names), "loaded": repr(labels)[:120]},
+            look_at="commas, quotes, line ends, letters beyond ASCII, empty and equal labels: JSON keeps them all",
+        )
+
+
+def _moved_away(folder: Path, load: Any, names: list[str]) -> None:
+    """The labels are in the file and in nothing that the functions remember."""
+    with _folder() as other:
+        target = other / "renamed.pt"
+        target.write_bytes((folder / "model 0.pt").read_bytes())
+        _same_labels(names, load(target)[1])
+
+
+def _without_labels(folder: Path, load: Any, converted: Any) -> None:
+    path = folder / "no labels.pt"
+    converted.save(path)
+    try:
+        found = load(path)
+    except json.JSONDecodeError as error:
+        raise NotYet(
+            "For an archive without labels, the error comes from the reader of JSON.",
+            seen={"raised": f"{type(error).__name__}: {error}"},
+            look_at="a `ValueError` of your own that names the file, before anything is read from an empty text",
+        ) from None
+    except ValueError:
+        return
+    except Exception as error:
+        raise NotYet(
+            "For an archive without labels, your function raises another error than a ValueError.",
+            seen={"raised": f"{type(error).__name__}: {str(error)[:80]}"},
+            look_at="what is in the dict after loading when the file has no such name",
+        ) from None
+    raise NotYet(
+        "For an archive without labels, your function raises no error.",
+        seen={"returned labels": repr(found[1] if isinstance(found, tuple) and len(found) == 2 else found)[:80]},
+        look_at="what `torch.jit.load` leaves in the dict for a name that is not in the archive",
+    )
+
+
+# --- 05.2
+
+
+class _Tied(nn.Module):
+    """One layer under two names, and a method of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.second = self.first
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x))
+
+    @torch.jit.export
+    def width(self) -> int:
+        return 4
+
+
+class _SavesWhenCalled(nn.Module):
+    """Numbers of three types, and code that writes a file when it is called and not before."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.saved = path
+        self.few = nn.Parameter(torch.ones(2, 3, dtype=torch.float16))
+        self.register_buffer("calls", torch.zeros(5, dtype=torch.int64))
+        self.register_buffer("flags", torch.zeros(7, dtype=torch.bool))
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.save(x, self.saved)
+        return x + self.calls[0]
+
+
+class _Restores(nn.Module):
+    """Its state is read by a method of its own, which writes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 3
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[int, bool]:
+        return self.times, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[int, bool]) -> None:
+        self.times = state[0]
+        self.training = state[1]
+
+    @torch.jit.export
+    def reset(self) -> int:
+        return 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.times
+
+
+class _Outer(nn.Module):
+    """A plain class around one that has more methods."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = _Restores()
+        self.linear = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.inner(x))
+
+
+@check_for("05.2")
+def told_without_loading(answer: Any) -> None:
+    """A function path → dict of methods, number of values, and whether code runs on load."""
+    with _folder() as folder:
+        trap = folder / "trap"
+        scripted = torch.jit.script(_Net().eval())
+        files = {
+            "a small classifier": (scripted, ["forward"], 12 + 3 + 4, False),
+            "a frozen classifier": (torch.jit.freeze(scripted), ["forward"], 12 + 3 + 4, False),
+            "a model with a tied layer": (torch.jit.script(_Tied()), ["forward", "width"], 16 + 4, False),
+            "a model that writes a file when called": (
+                torch.jit.script(_SavesWhenCalled(str(trap))),
+                ["forward"],
+                6 + 5 + 7,
+                False,
+            ),
+            "a model whose inner layer restores itself": (torch.jit.script(_Outer()), ["forward"], 4 + 2, True),
+            "a model that writes a file when loaded": (
+                torch.jit.script(WritesOnLoad(str(trap))),
+                ["__getstate__", "__setstate__", "forward"],
+                0,
+                True,
+            ),
+        }
+        for n, (what, (module, methods, values, runs)) in enumerate(files.items()):
+            path = folder / f"{n}.pt"
+            module.save(path)
+            with _loads_recorded() as loads:
+                told = answer(path)
+            if trap.exists() or loads:
+                raise NotYet(
+                    f"Your function loads the file: {what}.",
+                    seen={"called": ", ".join(loads), "a file written by the archive": "yes" if trap.exists() else ""},
+                    look_at="reading it as a zip, or a function of the course that looks without loading",
+                )
+            _compare(what, told, {"methods": methods, "values": values, "runs": runs})
+
+
+@contextlib.contextmanager
+def _loads_recorded() -> Iterator[list[str]]:
+    """The names of torch's loaders that are called meanwhile."""
+    called: list[str] = []
+    originals = torch.jit.load, torch.load
+
+    def recording(name: str, original: Any) -> Any:
+        def load(*arguments: Any, **options: Any) -> Any:
+            called.append(name)
+            return original(*arguments, **options)
+
+        return load
+
+    torch.jit.load, torch.load = recording("torch.jit.load", originals[0]), recording("torch.load", originals[1])
+    try:
+        yield called
+    finally:
+        torch.jit.load, torch.load = originals
+
+
+_WHERE = {
+    "methods": "whose methods: those of the outermost class, by name, sorted; `.root` of a report names it",
+    "values": "attributes and constants, each storage once, numbers and not bytes: a type may take 1, 2, 4 or 8 bytes",
+    "runs": "the method that a loader calls: in which classes of the archive it is, whatever else their code does",
+}
+
+
+def _compare(what: str, told: Any, expected: dict[str, Any]) -> None:
+    if told is None:
+        raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
+    if not isinstance(told, dict) or not set(expected) <= set(told):
+        raise NotYet(
+            "What your function returns is not the dict with the three names.",
+            seen={"yours": repr(told)[:120], "names wanted": ", ".join(expected)},
+            look_at='`{"methods": …, "values": …, "runs": …}`',
+        )
+    for name, value in expected.items():
+        yours = list(told[name]) if name == "methods" and isinstance(told[name], (list, tuple)) else told[name]
+        if yours != value:
+            raise NotYet(
+                f'"{name}" is not right for {what}.',
+                seen={"yours": repr(yours)[:120], "expected": repr(value)},
+                look_at=_WHERE[name],
+            )
+
+
+# --- 05.3
+
+
+def _flipped(whole: bytes, entry_end: str, offset: int) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(whole)) as file:
+        start = next(x for x in file.infolist() if x.filename.endswith(entry_end)).header_offset
+    at = start + 30 + sum(struct.unpack("<HH", whole[start + 26 : start + 30])) + offset
+    return whole[:at] + bytes([whole[at] ^ 64]) + whole[at + 1 :]
+
+
+def _zip_of_a_photo() -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as file:
+        file.writestr("holiday/photo.jpg", b"\xff\xd8\xff" * 50)
+    return target.getvalue()
+
+
+def _broken_files(trap: Path) -> dict[str, tuple[bytes, str]]:
+    """What is in each hidden file, and the right word for it."""
+    whole = _bytes_of(torch.jit.script(_Net().eval()))
+    other = _bytes_of(torch.jit.trace(_Net().eval(), noise(1, 4)), **{"notes.txt": "x"})
+    weights = io.BytesIO()
+    torch.save(_Net().state_dict(), weights)
+    return {
+        "an empty file": (b"", "empty"),
+        "the first half of an archive": (whole[: len(whole) // 2], "cut off"),
+        "an archive without its last ten bytes": (whole[:-10], "cut off"),
+        "a page of HTML": (b"<!DOCTYPE html><title>Not found</title>", "not a model"),
+        "a zip with a photo": (_zip_of_a_photo(), "not a model"),
+        "weights of torch.save": (weights.getvalue(), "state_dict"),
+        "an archive with a flipped bit in its weights": (_flipped(whole, "data/0", 3), "damaged"),
+        "an archive with a flipped bit in its code": (_flipped(whole, ".py", 2), "damaged"),
+        "an archive with a flipped bit in its description": (_flipped(whole, "data.pkl", 30), "damaged"),
+        "a scripted model": (whole, "fine"),
+        "a traced model with an extra file": (other, "fine"),
+        "an archive that writes a file when loaded": (_bytes_of(torch.jit.script(WritesOnLoad(str(trap)))), "fine"),
+    }
+
+
+_LOOK = {
+    "missing": "the question to ask before the file is opened",
+    "empty": "the size of the file",
+    "cut off": "how a zip begins (its first two bytes) and that its list of entries stands at its end",
+    "not a model": "which entries every file of torch has, archive or not",
+    "state_dict": "the entry that an archive has and a file of torch.save has not",
+    "damaged": "each entry's checksum: which method of a ZipFile compares them all? It may also raise",
+    "fine": "a question that is asked too strictly",
+}
+
+
+@check_for("05.3")
+def diagnosed(answer: Any) -> None:
+    """A function path → one of seven words."""
+    with _folder() as folder:
+        trap = folder / "trap"
+        _expect_word("a path that does not exist", answer(folder / "nothing.pt"), "missing")
+        for n, (what, (content, word)) in enumerate(_broken_files(trap).items()):
+            path = folder / f"{n}.pt"
+            path.write_bytes(content)
+            said = answer(path)
+            if trap.exists():
+                raise NotYet(
+                    "Your function loads the file, and code of the archive ran: it wrote a file.",
+                    seen={"file": what},
+                    look_at="questions that need no loader: the size, the first bytes, the entries, the checksums",
+                )
+            _expect_word(what, said, word)
+
+
+def _expect_word(what: str, said: Any, word: str) -> None:
+    if said is None:
+        raise NotYet(NOTHING, seen={"file": what}, look_at="a `return` on every way through your function")
+    if said != word:
+        raise NotYet(
+            f"For {what}, your word is wrong.",
+            seen={"yours": repr(said), "expected": repr(word)},
+            look_at=_LOOK[word],
+        )
+
+
+# --- 05.4
+
+
+@check_for("05.4")
+def read_after_loading(answer: Any) -> None:
+    """A function (net, labels) → scripted module whose read survives saving and loading."""
+    small, x = _Net().eval(), noise(6, 4, seed=3) * 4
+    many = nn.Linear(4, 12)
+    with torch.no_grad():
+        # Each image has a class of its own, the eleventh and the twelfth among them.
+        many.weight.zero_()
+        many.bias.zero_()
+        many.weight[11, 0], many.weight[10, 1], many.weight[3, 2], many.weight[9, 3] = 4.0, 4.0, 4.0, 4.0
+    one_hot = torch.eye(4)
+    given: list[tuple[nn.Module, list[str], Tensor]] = [
+        (small, ["cat", "dog", "cow"], x),
+        (small, ["Käse", "日本", ""], x),
+        (small, ["cat", " cat", "cat "], x),
+        (small, ["same", "same", "other"], x),
+        (many.train(), [f"class {n}" for n in range(12)], one_hot),
+    ]
+    for net, labels, x in given:
+        mode = net.training
+        mine = list(labels)
+        module = answer(net, mine)
+        if module is None:
+            raise NotYet(NOTHING, look_at="the last line of your function: `return` the scripted module")
+        if not isinstance(module, torch.jit.ScriptModule):
+            raise NotYet(
+                "What your function returns is not compiled.",
+                seen={"yours": f"an object of type {type(module).__name__}"},
+                look_at="`torch.jit.script` of an instance of your class",
+            )
+        if net.training != mode or mine != labels:
+            changed = "the mode of the net" if net.training != mode else "the list of labels"
+            raise NotYet(
+                f"Your function changes {changed} that it was given.",
+                seen={"net.training before": mode, "net.training after": net.training} if mine == labels else {},
+                look_at="which lines of your function change an object that belongs to the caller",
+            )
+        loaded = torch.jit.load(io.BytesIO(_bytes_of(module)))
+        if not hasattr(loaded, "read"):
+            raise NotYet(
+                "After saving and loading there is no `read`.",
+                seen={"in memory": "yes" if hasattr(module, "read") else "no", "in the file": "no"},
+                look_at="what the compiler starts from, and which mark makes it compile a method that nobody calls",
+            )
+        expect_parity(net, loaded, [x, x[:1]], "After loading, `forward` differs from the net.", check_state=False)
+        with torch.no_grad():
+            for images in (x, x[:1], x[:0]):
+                expected = [labels[int(i)] for i in net(images).argmax(1)]
+                _expect_words(loaded.read(images), expected, len(images), labels)
+
+
+def _expect_words(said: Any, expected: list[str], count: int, labels: list[str]) -> None:
+    if said != expected:
+        raise NotYet(
+            f"For {count} image{'s' * (count != 1)} `read` of the loaded file differs.",
+            seen={"labels": repr(labels)[:160], "yours": repr(said)[:120], "expected": repr(expected)},
+            look_at="one word for each image: the label of the class with the highest score, as it was given",
+        )

@@ -1,0 +1,251 @@
+"""What changed between two graphs, and what each compiler pass does on its own.
+
+The passes are private functions of torch (`torch._C._jit_pass_<name>`), checked with torch 2.15.0.
+"""
+
+from __future__ import annotations
+
+import difflib
+import html
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from course_utils.tools.ir.graph import graph_of, op_counts, show
+
+PASSES = ("constant_propagation", "constant_pooling", "cse", "dce", "peephole", "inline")
+PASS_MEANING = {
+    "constant_propagation": "computes what depends on constants only, prunes branches never taken",
+    "constant_pooling": "keeps one copy of equal constants",
+    "cse": "common subexpression elimination: computes equal expressions once",
+    "dce": "dead code elimination: drops what nobody uses",
+    "peephole": "rewrites small patterns, such as x * 1",
+    "inline": "writes called functions and submodules out in place",
+    "loop_unrolling": "writes short loops out",
+    "lower_all_tuples": "takes tuples apart",
+    "remove_mutation": "turns in-place operators into ones that return a new tensor",
+}
+_CELL = "padding:2px 10px;text-align:{};border-bottom:1px solid rgba(128,128,128,.35);"
+_TABLE = "border-collapse:collapse;font-size:13px;color:inherit;"
+
+
+@dataclass(frozen=True)
+class GraphDiff:
+    """Operator counts of two graphs side by side. `before` and `after` map kind to count."""
+
+    before: dict[str, int]
+    after: dict[str, int]
+    names: tuple[str, str] = ("before", "after")
+
+    @property
+    def total_before(self) -> int:
+        """Number of nodes before."""
+        return sum(self.before.values())
+
+    @property
+    def total_after(self) -> int:
+        """Number of nodes after."""
+        return sum(self.after.values())
+
+    @property
+    def delta(self) -> dict[str, int]:
+        """Kind -> change, for the kinds whose count changed."""
+        return {kind: b - a for kind, a, b in self.rows() if a != b}
+
+    def rows(self) -> list[tuple[str, int, int]]:
+        """(kind, count before, count after) for every kind: most frequent before first, then by name."""
+        kinds = sorted({*self.before, *self.after}, key=lambda k: (-self.before.get(k, 0), -self.after.get(k, 0), k))
+        return [(kind, self.before.get(kind, 0), self.after.get(kind, 0)) for kind in kinds]
+
+    def _cells(self) -> list[list[str]]:
+        rows = [*self.rows(), ("all nodes", self.total_before, self.total_after)]
+        return [[kind, str(a), str(b), _change(b - a)] for kind, a, b in rows]
+
+    def __str__(self) -> str:
+        return _text_table(["kind", *self.names, "change"], self._cells())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        bold = [*(a != b for _, a, b in self.rows()), True]
+        return _html_table(["kind", *self.names, "change"], self._cells(), bold, left={0})
+
+    def figure(self, *, constants: bool = True) -> Any:
+        """A matplotlib `Figure`: two bars a kind, each with its count, told apart by hatching and colour.
+
+        The figure is closed for pyplot, so a notebook shows it once: as the last value of the cell.
+
+        `constants=False` leaves out `prim::Constant` and `prim::GetAttr`.
+        """
+        import matplotlib.pyplot as plt
+
+        rows = [row for row in self.rows() if constants or row[0] not in ("prim::Constant", "prim::GetAttr")][::-1]
+        # Inches for a kind, points for a count: a long list stays on a screen.
+        step, size = (0.42, 9) if len(rows) <= 12 else (0.3, 8)
+        figure, axes = plt.subplots(figsize=(7.5, 1.4 + step * max(1, len(rows))), layout="constrained")
+        plt.close(figure)
+        heights = range(len(rows))
+        styles = (("#bcd4ea", "", 0.2), ("#2f6690", "///", -0.2))
+        for index, (colour, hatch, shift) in enumerate(styles):
+            counts = [row[1 + index] for row in rows]
+            bars = axes.barh([y + shift for y in heights], counts, 0.38, label=self.names[index])
+            for bar in bars:
+                bar.set(facecolor=colour, edgecolor="#10243a", hatch=hatch, linewidth=0.8)
+            axes.bar_label(bars, labels=[str(count) for count in counts], padding=3, fontsize=size)
+        axes.set_yticks(list(heights), [row[0] for row in rows])
+        axes.set_xlabel("number of nodes")
+        axes.set_ylabel("kind of node")
+        left_out = "" if constants else " (constants and attributes not drawn)"
+        axes.set_title(f"{self.total_before} nodes {self.names[0]}, {self.total_after} {self.names[1]}{left_out}")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.margins(x=0.1, y=0.02)
+        axes.legend()
+        return figure
+
+
+def compare(
+    before: Any, after: Any, *, inlined: bool = True, names: tuple[str, str] = ("before", "after")
+) -> GraphDiff:
+    """Count the operators of two graphs, side by side. Takes what `graph_of` takes."""
+    return GraphDiff(op_counts(before, inlined=inlined), op_counts(after, inlined=inlined), names)
+
+
+@dataclass(frozen=True)
+class PassEffect:
+    """What one pass did: the counts before and after, and the IR text it left."""
+
+    name: str
+    diff: GraphDiff
+    changed: bool
+    text: str
+
+    @property
+    def meaning(self) -> str:
+        """One line on what the pass is for; empty for a pass this module does not know."""
+        return PASS_MEANING.get(self.name, "")
+
+    @property
+    def before(self) -> int:
+        """Number of nodes before the pass."""
+        return self.diff.total_before
+
+    @property
+    def after(self) -> int:
+        """Number of nodes after the pass."""
+        return self.diff.total_after
+
+    @property
+    def summary(self) -> str:
+        """The kinds whose count changed, such as `aten::mul -1`."""
+        if self.diff.delta:
+            return ", ".join(f"{kind} {_change(d)}" for kind, d in self.diff.delta.items())
+        return "counts stay, the graph differs" if self.changed else "no change"
+
+
+@dataclass(frozen=True)
+class PassReport:
+    """What each pass did. `report["cse"]` gives one `PassEffect`."""
+
+    effects: tuple[PassEffect, ...]
+    in_sequence: bool = False
+
+    def __getitem__(self, name: str) -> PassEffect:
+        for effect in self.effects:
+            if effect.name == name:
+                return effect
+        raise KeyError(f"{name} was not run; run were: {', '.join(effect.name for effect in self.effects)}")
+
+    def __iter__(self) -> Iterator[PassEffect]:
+        return iter(self.effects)
+
+    def _rows(self) -> list[list[str]]:
+        return [[e.name, str(e.before), str(e.after), _change(e.after - e.before), e.summary] for e in self.effects]
+
+    @property
+    def _title(self) -> str:
+        alone = "its own copy of the inlined graph (inline: of the graph as it is)"
+        start = "what the pass above it left" if self.in_sequence else alone
+        return f"each pass starts from {start}; numbers are nodes"
+
+    def __str__(self) -> str:
+        rows = []
+        for *numbers, words in self._rows():
+            first, *more = textwrap.wrap(words, 60)
+            rows += [[*numbers, first], *(["", "", "", "", line] for line in more)]
+        head = ["pass", "before", "after", "change", "what changed"]
+        return f"{self._title}\n{_text_table(head, rows, left={0, 4})}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head = ["pass", "before", "after", "change", "what changed"]
+        table = _html_table(head, self._rows(), [e.changed for e in self.effects], left={0, 4})
+        return f'<div style="font-size:13px;margin-bottom:4px">{html.escape(self._title)}</div>{table}'
+
+
+def pass_effects(obj: Any, passes: Iterable[str] | None = None, *, in_sequence: bool = False) -> PassReport:
+    """Run each named pass alone, on its own copy of the graph; the original graph is not touched.
+
+    `passes`: names without `_jit_pass_`, such as `"cse"`; by default `PASSES`. The pass `inline` starts from
+    the graph as it is, every other pass from the inlined graph: a graph full of method calls leaves it
+    nothing to do. `in_sequence=True` lets every pass start from what the one before it left.
+
+    Raises ValueError for a name that torch does not have.
+    """
+    as_it_is = graph_of(obj)
+    current = graph_of(obj, inlined=True)
+    effects = []
+    for name in PASSES if passes is None else passes:
+        run = _pass(name)
+        start = as_it_is if name == "inline" and not in_sequence else current
+        graph = start.copy()
+        run(graph)
+        text = show(graph)
+        diff = GraphDiff(op_counts(start, inlined=False), op_counts(graph, inlined=False))
+        # A copy may rename values, so the text is compared with that of an untouched copy.
+        effects.append(PassEffect(name, diff, text != show(start.copy()), text))
+        if in_sequence:
+            current = graph
+    return PassReport(tuple(effects), in_sequence)
+
+
+def _pass(name: str) -> Any:
+    run = getattr(torch._C, f"_jit_pass_{name}", None)
+    if run is None:
+        known = [entry.removeprefix("_jit_pass_") for entry in dir(torch._C) if entry.startswith("_jit_pass_")]
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(near)}" if near else f"try one of {', '.join(PASSES)}"
+        raise ValueError(f'torch has no pass "{name}"; {hint}')
+    return run
+
+
+def _change(delta: int) -> str:
+    return f"{delta:+d}" if delta else "0"
+
+
+def _text_table(head: list[str], rows: list[list[str]], left: set[int] | None = None) -> str:
+    left = {0} if left is None else left
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = []
+    for row in [head, ["-" * width for width in widths], *rows]:
+        cells = (c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _html_table(head: list[str], rows: list[list[str]], bold: list[bool], left: set[int]) -> str:
+    def cells(row: list[str], tag: str, strong: bool) -> str:
+        weight = "font-weight:600;" if strong else "font-weight:400;"
+        # Names and numbers stay whole; only the words of a last column on the left are wrapped.
+        styles = [
+            _CELL.format("left" if i in left else "right") + weight + ("" if i and i in left else "white-space:nowrap;")
+            for i in range(len(row))
+        ]
+        return "".join(f'<{tag} style="{s}">{html.escape(c)}</{tag}>' for c, s in zip(row, styles, strict=True))
+
+    header = f"<tr>{cells(head, 'th', True)}</tr>"
+    body = "".join(f"<tr>{cells(row, 'td', strong)}</tr>" for row, strong in zip(rows, bold, strict=True))
+    return f'<table style="{_TABLE}"><thead>{header}</thead><tbody>{body}</tbody></table>'

@@ -1,0 +1,25 @@
+"""Does the converted model still do what the original did? Many inputs, one readable report.
+
+    report = check_parity(model, scripted, [x, torch.randn(1, 3)], modes=("eval",))
+    print(report)
+
+`compare` holds the rules for one pair of outputs, `state` keeps the two sides apart, `check` runs them,
+`report` tells.
+"""
+
+from course_utils.tools.parity.check import Case, ParityError, assert_parity, batch_sizes, check_parity
+from course_utils.tools.parity.compare import Stats, ulp_distance
+from course_utils.tools.parity.report import Finding, ParityReport, Where
+
+__all__ = [
+    "Case",
+    "Finding",
+    "ParityError",
+    "ParityReport",
+    "Stats",
+    "Where",
+    "assert_parity",
+    "batch_sizes",
+    "check_parity",
+    "ulp_distance",
+]
