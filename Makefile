@@ -47,7 +47,7 @@ run: install        ## run a lesson again and store its outputs (make run LESSON
 	@$(AUTHORING) run $(or $(LESSON),all)
 
 lock: install       ## write the three locks from pyproject.toml (ARGS=--upgrade for the newest versions)
-	@$(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) pyproject.toml -o requirements.lock
+	@$(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) --all-extras --group dev pyproject.toml -o requirements.lock
 	@$(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) -c requirements.lock --group executorch -o requirements-executorch.lock
 	@printf 'torch\ntorchvision\n' | $(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) -c requirements.lock --excludes - --group models -o requirements-models.lock
 

@@ -160,6 +160,8 @@ def packages_command(torch: str) -> list:
             "--compile-bytecode",
             "--torch-backend=cpu",
             "--requirements=pyproject.toml",
+            "--all-extras",
+            "--group=dev",
             "--constraints=requirements.lock",
         )
     return uv_pip("sync", "--compile-bytecode", "requirements.lock")
@@ -184,12 +186,12 @@ def key() -> str:
 
 
 def installing_sections(pyproject: str) -> str:
-    """The tables [project…], [build-system] and [tool.uv…]; a change to the test settings is no reason to install."""
+    """The tables about installing; a change to the test settings is no reason to install."""
     kept, keeping = [], False
     for line in pyproject.splitlines():
         header = re.match(r"\[+\s*([\w.-]+)", line)
         if header:
-            keeping = bool(re.match(r"(project|build-system|tool\.uv)(\.|$)", header.group(1)))
+            keeping = bool(re.match(r"(project|dependency-groups|build-system|tool\.uv)(\.|$)", header.group(1)))
         if keeping:
             kept.append(line)
     return "\n".join(kept)

@@ -12,6 +12,7 @@ import sys
 import tomllib
 import venv
 from collections import namedtuple
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,11 @@ def test_the_lock_has_one_fitting_version_of_every_direct_dependency(project, py
     for requirement, marker in locked():
         if marker is None or marker.evaluate(place):
             pins.setdefault(requirement.name, []).append(str(requirement.specifier).removeprefix("=="))
-    for line in project["project"]["dependencies"]:
+    extras = project["project"]["optional-dependencies"].values()
+    for line in [*project["project"]["dependencies"], *chain(*extras), *project["dependency-groups"]["dev"]]:
         wanted = Requirement(line)
+        if wanted.name == project["project"]["name"]:  # an extra that asks for other extras
+            continue
         assert len(pins.get(wanted.name, [])) == 1, f"{wanted.name}: run make lock"
         assert pins[wanted.name][0] in wanted.specifier, f"{line} is not {pins[wanted.name][0]}: run make lock"
 
@@ -598,7 +602,8 @@ def test_the_choice_of_torch_is_kept_until_another_is_made(installer):
     assert installer("--torch", "cpu") == 0
     [packages] = [step for step in installer.steps if "torch-backend" in step]
     assert packages.startswith("pip install ")
-    assert packages.endswith("--torch-backend=cpu --requirements=pyproject.toml --constraints=requirements.lock")
+    chosen = "--requirements=pyproject.toml --all-extras --group=dev --constraints=requirements.lock"
+    assert packages.endswith(f"--torch-backend=cpu {chosen}")
     assert installer() == 0 and installer.steps == []
     installer.lock.write_text(TINY_LOCK + "extra==1\n", encoding="utf-8")
     assert installer() == 0 and any("torch-backend=cpu" in step for step in installer.steps)
@@ -656,7 +661,8 @@ def test_conda_s_pip_part_installs_into_an_empty_environment(tmp_path):
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
     if os.environ.get("COURSE_TORCH") == "cpu":
-        uv += ["--torch-backend=cpu", "--requirements=pyproject.toml", "--constraints=requirements.lock", "-e", "."]
+        uv += ["--torch-backend=cpu", "--requirements=pyproject.toml", "--all-extras", "--group=dev"]
+        uv += ["--constraints=requirements.lock", "-e", "."]
     else:
         uv += ["--requirements=pip-part.txt"]
     variables = {**os.environ, "UV_LINK_MODE": "symlink"}
