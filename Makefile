@@ -17,7 +17,7 @@ FAST = tests/test_answers.py tests/test_claims.py tests/test_stubs.py tests/test
        $(wildcard notebooks/$(LESSON)_*.ipynb solutions/$(LESSON)_*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test test-fast doctor exercises run readme lock lint executorch models mutants portable bench clean
+.PHONY: help install lab test test-fast doctor exercises run lock lint executorch models mutants portable clean
 
 help:       ## print the verbs
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -37,10 +37,7 @@ test-fast: install  ## only what concerns one lesson, in under a minute (make te
 doctor: install     ## check the environment, line by line
 	@$(COURSE) -m course_utils doctor
 
-exercises: install  ## make exercises/ from solutions/, and the notebooks' headers and footers
-	@$(AUTHORING) refresh
-
-readme: install     ## write the table of lessons in README.md from course.toml
+exercises: install  ## make exercises/ from solutions/, headers, footers and the README's table from course.toml
 	@$(AUTHORING) refresh
 
 run: install        ## run a lesson again and store its outputs (make run LESSON=03; default: all)
@@ -65,9 +62,6 @@ mutants: install    ## plant faults in the worked answers and see whether the ch
 
 portable: install   ## run what is compared as other machines would, and print a table (hours; ARGS="--only busy")
 	@$(AUTHORING) portable $(ARGS)
-
-bench: install      ## time the suite and the notebooks
-	@$(AUTHORING) bench $(ARGS)
 
 clean:      ## remove .venv and what the tools leave behind; answers and progress stay
 	rm -rf .venv .venv.lock .pytest_cache .ruff_cache .hypothesis build dist

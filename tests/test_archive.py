@@ -178,7 +178,7 @@ def test_a_scripted_module(net: bytes) -> None:
     assert "names = self.names" in report.method("label").source
     assert report.runs == () and report.runs_on_load == ()
     assert report.extra_files == {"labels.json": 5} and report.extra("labels.json") == b'["a"]'
-    assert report.debug_bytes > 100 and any(x.endswith("test_archive.py") for x in report.disclosed)
+    assert report.sizes.debug > 100 and any(x.endswith("test_archive.py") for x in report.disclosed)
 
 
 def test_tensors_agree_with_the_loaded_module(net: bytes) -> None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
 from tests.tiny_course import ROOT
 
-SCRIPTS = Path(sysconfig.get_path("scripts"))
 LINTERS = {
     "style": [sys.executable, "-m", "ruff", "check", "."],
     "format": [sys.executable, "-m", "ruff", "format", "--check", "course_utils", "tests", "docs", "install.py"],
-    "imports": [str(SCRIPTS / "lint-imports"), "--no-cache"],
+    "imports": [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"],
 }
 
 

@@ -77,13 +77,6 @@ def test_passed_stays_passed(path: Path) -> None:
     assert (later.status, later.passed, later.attempts) == ("passed", first.passed, 2)
 
 
-def test_forget_drops_only_what_is_named(path: Path) -> None:
-    for exercise_id in ("01.1", "01.2"):
-        progress.record_attempt(exercise_id, "passed", path)
-    progress.forget(["01.1", "07.7"], path)
-    assert set(progress.load(path).records) == {"01.2"}
-
-
 def test_the_path_can_be_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COURSE_PROGRESS_FILE", str(path))
     progress.record_attempt("01.1", "passed")

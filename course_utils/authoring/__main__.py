@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from course_utils.authoring import bench, notebooks, uncompared
+from course_utils.authoring import notebooks, uncompared
 from course_utils.classroom import generate, manifest, notebook_files
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -162,9 +162,6 @@ def models(
     typer.echo(real_models.totals(lines))
     if failed:
         raise typer.Exit(1)
-
-
-app.command()(bench.bench)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def canonical(notebook: NotebookNode, rules: Path) -> NotebookNode:
     return notebook
 
 
-def run(path: Path, *, record_timing: bool = False) -> NotebookNode:
+def run(path: Path) -> NotebookNode:
     """The notebook executed from top to bottom in a fresh kernel, in its own folder, not yet written back.
 
     The kernel has the environment that the test run gives it, so that both see the same.
@@ -48,7 +48,7 @@ def run(path: Path, *, record_timing: bool = False) -> NotebookNode:
         timeout=CELL_LIMIT_SECONDS,
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
-        record_timing=record_timing,
+        record_timing=False,
         shutdown_kernel="immediate",
     )
     client.execute(env=kernel_environment(path))

@@ -91,15 +91,6 @@ def record_hint(exercise_id: str, level: int, path: Path | None = None) -> Progr
     return progress
 
 
-def forget(exercise_ids: list[str], path: Path | None = None) -> Progress:
-    """Drop the records of these exercises."""
-    progress = load(path)
-    for exercise_id in exercise_ids:
-        progress.records.pop(exercise_id, None)
-    _save(progress)
-    return progress
-
-
 def _records(data: Any) -> dict[str, Record]:
     if data["format"] != FORMAT:
         raise ValueError(f"its format is {data['format']!r}, this course writes {FORMAT}")

@@ -177,7 +177,6 @@ class _Search:
         self.example, *self.probes = _probes(example_inputs, others)
         self.ranks = _of_other_rank(self.example)
         self.sized = {case.name for case in self.probes if re.fullmatch(r"size \d+ in dimension [1-9]", case.name)}
-        self.refused_by_eager = ""
         self.cases: list[Case] = []
 
     def run(self) -> Recommendation:

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from os import PathLike, fspath
 from typing import Any
 
-CONTROL_FLOW = ("If", "Loop", "Scan")
-
 
 class OnnxModel:
     """A session of onnxruntime on the CPU, called with tensors in the order of the file's inputs.

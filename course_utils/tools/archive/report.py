@@ -113,11 +113,6 @@ class ArchiveReport:
         found = {"ok": self.ok, "damaged": self.damaged, "dangers": self.dangers}
         return {**values, **found, "runs_on_load": [str(x) for x in self.runs_on_load]}
 
-    @property
-    def debug_bytes(self) -> int:
-        """Bytes of the records that map the code to the author's source."""
-        return self.sizes.debug
-
     def method(self, name: str) -> Method:
         """The method of this name: full, as ``Class.method``, or alone for one of the outermost class.
 
