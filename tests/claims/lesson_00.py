@@ -127,7 +127,7 @@ def not_every_call_warns():
     assert [name for name in warns if warns[name]] == ["script", "trace", "freeze", "load", "save"]
 
 
-@claim(HERE + "c4894456a", "it is raised on a line inside torch")
+@claim(HERE + "c4894456a", "the warning is raised on a line inside torch")
 @claim(HERE + "c4894456a", "filter `DeprecationWarning`, which hides nothing here")
 def the_category_and_the_place():
     acts = deprecations()
