@@ -80,7 +80,7 @@ def refused(function, **options) -> str:
     return ""
 
 
-@claim(HERE + "cb84bf732", "It runs it again to check the recording", was="torch runs the model once on an example")
+@claim(HERE + "cb84bf732", "It then runs the model again to check the recording", was="torch runs the model once on an example")
 def a_trace_runs_the_model_again():
     def runs(**options):
         seen = []
@@ -127,8 +127,8 @@ def not_every_call_warns():
     assert [name for name in warns if warns[name]] == ["script", "trace", "freeze", "load", "save"]
 
 
-@claim(HERE + "c4894456a", "the place is a line inside torch")
-@claim(HERE + "c4894456a", "filter `DeprecationWarning`: that hides nothing here")
+@claim(HERE + "c4894456a", "the warning is raised on a line inside torch")
+@claim(HERE + "c4894456a", "filter `DeprecationWarning`, which hides nothing here")
 def the_category_and_the_place():
     acts = deprecations()
     for name in ("script", "trace", "freeze", "load"):
@@ -151,7 +151,7 @@ def python_shows_it_by_default():
     assert not shown("DeprecationWarning", "torch.jit._script")
 
 
-@claim(HERE + "c4894456a", "This is the filter for that warning in every lesson", was="the one filter the course uses")
+@claim(HERE + "c4894456a", "Every lesson uses this filter", was="the one filter the course uses")
 def every_lesson_has_the_filter():
     line = 'warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\\.jit(\\.|$)")'
     others = 0
@@ -163,7 +163,7 @@ def every_lesson_has_the_filter():
     assert others > 0
 
 
-@claim(HERE + "c25e19dd0", "The deprecation is silent, the `TracerWarning` is not.")
+@claim(HERE + "c25e19dd0", "hides the deprecation warning but not the `TracerWarning`")
 @claim(HERE + "c3729fb85", "so that `TracerWarning` stays visible")
 def the_filter_lets_tracer_warnings_through():
     for function in (halve_if_positive, lambda x: x - float(x.mean()), lambda x: x if bool(x.max() > 0) else -x):
@@ -172,7 +172,7 @@ def the_filter_lets_tracer_warnings_through():
     assert heard(lambda: torch.jit.trace(double, torch.ones(2)), **FILTER) == []
 
 
-@claim(HERE + "c403ed351", "The trace recorded the division and not the condition")
+@claim(HERE + "c403ed351", "The trace recorded the division but not the condition")
 def the_condition_is_not_recorded():
     def by_maximum(x):
         return x / 2 if x.max() > 0 else x
@@ -188,7 +188,7 @@ def the_condition_is_not_recorded():
         assert "aten::div" in kinds and not kinds & {"prim::If", "aten::gt"}
 
 
-@claim(HERE + "c91351eb6", "`random.random()` is still baked silently", was="export refuses what it cannot represent")
+@claim(HERE + "c91351eb6", "`random.random()` is still silently baked in", was="export refuses what it cannot represent")
 def a_random_number_is_baked():
     for function in (
         lambda x: x * random.random(),
@@ -212,7 +212,7 @@ def an_exported_module_has_no_modes():
         raise AssertionError("the mode was switched")
 
 
-@claim(HERE + "c403ed351", "and it *raises* at a branch on data", was="it refuses what it cannot represent")
+@claim(HERE + "c403ed351", "it *raises* at a data-dependent branch", was="it refuses what it cannot represent")
 def export_raises_at_a_branch_on_data():
     for function in (
         halve_if_positive,
@@ -240,7 +240,7 @@ def what_does_not_lead_to_the_result_is_not_recorded():
 
 @claim(
     HERE + "c7215f64d",
-    "wrong for every input whose mean is not that of the example",
+    "wrong for every input whose mean differs from the example's",
     was="wrong for all inputs but one",
 )
 def a_baked_mean_is_right_for_the_same_mean():
@@ -269,7 +269,7 @@ def four_outcomes():
     assert seen == {str(status) for status in exercises.Status}
 
 
-@claim("course.toml", "then trace that function with any example of floats", was="any example")
+@claim("course.toml", "then trace that function with any floating-point example", was="any example")
 def the_example_is_of_floats():
     def centre(x):
         return x - x.mean()

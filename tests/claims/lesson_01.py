@@ -28,8 +28,8 @@ def raises(act):
 
 
 @claim(HERE + "silent-leaks-intro", "The list of warnings is not complete.")
-@claim(HERE + "silent-leaks-why", "All are baked silently.", was="TracerWarning tells that a value left the tensors")
-@claim(HERE + "c5f4815b6", "that a value may have left the tensors; many leave silently", was="range and the mode only")
+@claim(HERE + "silent-leaks-why", "All are silently baked in.", was="TracerWarning tells that a value left the tensors")
+@claim(HERE + "c5f4815b6", "that a value may have left the tensors and become a constant; many do so silently", was="range and the mode only")
 def values_leave_silently():
     for function in (
         lambda x: x * x.data.sum(),
@@ -51,7 +51,7 @@ def detach_is_recorded():
 
 
 @claim(HERE + "sizes-silent-why", "A loop over `split` or `unbind` is unrolled too")
-@claim(HERE + "sizes-silent-why", "with another number of pieces the trace raises")
+@claim(HERE + "sizes-silent-why", "with a different number of pieces, the trace raises")
 def pieces_are_unrolled():
     for function in (
         lambda x: sum(p for p in x.split(1)),
@@ -62,7 +62,7 @@ def pieces_are_unrolled():
         assert not warned and raises(lambda made=made: made(torch.ones(5, 3)))
 
 
-@claim(HERE + "sizes-silent-why", "`shape.numel()` is baked silently, `x.numel()` is recorded")
+@claim(HERE + "sizes-silent-why", "`shape.numel()` is silently baked in, whereas `x.numel()` is recorded")
 def number_of_elements():
     x = torch.ones(5)
     for function, right in (
@@ -118,7 +118,7 @@ def round_raises():
         assert raises(lambda function=function: traced(function, torch.ones(2)))
 
 
-@claim(HERE + "ceef9911e", "three times in all by default", was="calls the function once")
+@claim(HERE + "ceef9911e", "three calls in all by default", was="calls the function once")
 def calls_of_the_function():
     for check, times in ((True, 3), (False, 1)):
         calls = []
@@ -132,7 +132,7 @@ def calls_of_the_function():
 
 
 @claim(HERE + "c2a653d3f", "Numbers, strings and `None` raise")
-@claim(HERE + "c2a653d3f", "the values of a dict have one type, and a list is not empty", was="dicts of tensors")
+@claim(HERE + "c2a653d3f", "The values of a dict must have one type, and a list must not be empty", was="dicts of tensors")
 def inputs_that_raise():
     for other in (3, "three", None, [], {"a": torch.ones(1), "b": [torch.ones(1)]}):
         assert raises(lambda other=other: traced(lambda x, y: x, (torch.ones(1), other)))
@@ -141,7 +141,7 @@ def inputs_that_raise():
 
 
 @claim(HERE + "cdb6b375f", "a tensor, a tuple, or a list, which warns", was="a tensor or a tuple")
-@claim(HERE + "cdb6b375f", "A number, a string or `None` in it raises.")
+@claim(HERE + "cdb6b375f", "A number, a string or `None` in the output raises.")
 def outputs():
     made, warned = traced(lambda x: (x, x * 2), torch.ones(1))
     assert not warned and len(made(torch.ones(1))) == 2
@@ -165,7 +165,7 @@ class Marked(nn.Module):
         return x
 
 
-@claim(HERE + "c1ec9f278", "Other methods are absent, unless `@torch.jit.export` marks them", was="are not there")
+@claim(HERE + "c1ec9f278", "Other methods are absent unless they are marked with `@torch.jit.export`", was="are not there")
 def marked_methods():
     made, _ = traced(Marked(), torch.ones(1))
     assert not hasattr(made, "plain")
@@ -183,7 +183,7 @@ def structure_of_the_example():
     assert list(made(torch.ones(1))) == ["small"]
 
 
-@claim(HERE + "ca07ec541", "the mode of the *recording* is the mode of the trace, for good")
+@claim(HERE + "ca07ec541", "The mode of the *recording* is therefore the mode of the trace, permanently")
 def mode_for_good():
     x = torch.ones(64)
     for training in (False, True):
