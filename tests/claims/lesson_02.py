@@ -79,7 +79,7 @@ def to_numpy(module, args, output):
 
 @claim(
     f"{LESSON}#ccb40eadf",
-    "A method that no call reaches is not compiled, and may hold anything:",
+    "A method that no call reaches is not compiled, and may contain anything:",
     was="what no call reaches is never compiled",
 )
 def methods_that_no_call_reaches() -> None:
@@ -131,11 +131,11 @@ def annotated_int(x, n: int = 2):
 
 @claim(
     f"{LESSON}#c182ee142",
-    "a `Tensor`, whatever its default: `n=2` does not compile, `mask=None` does and loses its test",
+    "a `Tensor`, whatever its default: `n=2` does not compile; `mask=None` compiles, but loses its test",
     was="a Tensor; also when its default is None",
 )
 @claim(
-    f"{LESSON}#untyped-default-why", "Without an annotation `n` is a `Tensor`, and `2` is not one: write `n: int = 2`."
+    f"{LESSON}#untyped-default-why", "Without an annotation, `n` is a `Tensor`, and `2` is not one: write `n: int = 2`."
 )
 def defaults_without_annotation() -> None:
     for function in (default_int, default_flag, default_text):
@@ -144,7 +144,7 @@ def defaults_without_annotation() -> None:
     assert not ir.has_control_flow(torch.jit.script(default_none))
 
 
-@claim(f"{LESSON}#untyped-default-why", "A list as default is not supported at all.")
+@claim(f"{LESSON}#untyped-default-why", "A list as a default value is not supported at all.")
 def list_defaults() -> None:
     def bare(x, n: list = [0]):
         return x
@@ -160,7 +160,7 @@ def with_schema(x, n, flag):
     return x
 
 
-@claim(f"{LESSON}#caebd72f8", "**an argument without annotation is a `Tensor`**")
+@claim(f"{LESSON}#caebd72f8", "**an argument without an annotation is a `Tensor`**")
 def arguments_are_tensors() -> None:
     scripted = torch.jit.script(with_schema)
     assert [str(x.type) for x in scripted.schema.arguments] == ["Tensor"] * 3
@@ -211,7 +211,7 @@ def by_while(x, m: Optional[Tensor]):
 
 @claim(
     f"{LESSON}#c974e2b15",
-    "It follows `is None` and `is not None` of a **local name**, in the condition of an `if` or an `assert`.",
+    "It follows `is None` and `is not None` tests of a **local name**, in the condition of an `if` or an `assert`.",
     was="it follows tests against None of a local name",
 )
 @claim(f"{LESSON}#c0cad434c", "the compiler does not follow the operator `!=`, the jump or the loop")
@@ -339,7 +339,7 @@ class LoopOverModules(nn.Module):
 
 @claim(
     f"{LESSON}#c44ff8358",
-    "Loops over a tuple or a `ModuleList` are exempt: they are written out",
+    "Loops over a tuple or a `ModuleList` are exempt: they are unrolled",
     was="loop names do not exist afterwards, and must keep their type",
 )
 def names_after_loops() -> None:
@@ -370,7 +370,7 @@ def global_tensor(x):
 
 @claim(
     f"{LESSON}#cb73d71c9",
-    "A number, text, tuple or tensor that is a global name is not read",
+    "A global number, string, tuple or tensor is not read",
     was="globals could change between calls, so none is read",
 )
 def globals_are_not_read() -> None:
@@ -405,9 +405,9 @@ def module_list(x):
 
 @claim(
     f"{LESSON}#baked-module-number-why",
-    "numbers, texts, bools, tuples and dtypes of an imported module compile, and are **baked** when you script",
+    "numbers, strings, bools, tuples and dtypes of an imported module compile, and are **baked in** when you script",
 )
-@claim(f"{LESSON}#c182ee142", "a global does not compile; one of an imported module is baked")
+@claim(f"{LESSON}#c182ee142", "a global does not compile; one of an imported module is baked in")
 def numbers_of_a_module_are_baked() -> None:
     SETTINGS.GAIN, SETTINGS.NAME, SETTINGS.PAIR, SETTINGS.TYPE, SETTINGS.LIST = 2.0, "a", (1, 2), torch.float64, [1]
     number, text, pair, kind = (torch.jit.script(x) for x in (module_number, module_text, module_pair, module_type))
@@ -460,7 +460,7 @@ def uses_limits(low: float):
 
 @claim(
     f"{LESSON}#cd47cc6b3",
-    "a plain class in a file is compiled where it is first used. Either way all of its methods are compiled",
+    "a plain class in a file is compiled where it is first used. Either way, all of its methods are compiled",
     was="a class needs @torch.jit.script above it to be a type",
 )
 def plain_classes() -> None:
@@ -507,7 +507,7 @@ class SwitchCalled(Layers):
 
 @claim(
     f"{LESSON}#cd47cc6b3",
-    "the call is written out as `layer.forward(x)`",
+    "you have to write the call as `layer.forward(x)`",
     was="an interface inherits nn.Module",
 )
 def interfaces() -> None:
@@ -525,7 +525,7 @@ def read(x) -> Reading:
     return Reading(x.argmax(), 0.5)
 
 
-@claim(f"{LESSON}#ce5d17853", "It is a class made on the spot with the same fields.")
+@claim(f"{LESSON}#ce5d17853", "The result belongs to a class that is created on the fly with the same fields.")
 def named_tuples() -> None:
     out = torch.jit.script(read)(torch.tensor([0.0, 1.0]))
     assert out._fields == Reading._fields and out.digit.item() == 1
@@ -572,7 +572,7 @@ class DecidedCompared(Decided):
 
 @claim(
     f"{LESSON}#cd45fae5f",
-    "A `Final[bool]` is decided, a plain `bool` is not, and a comparison of a `Final[int]` is not either",
+    "A `Final[bool]` is decided at compile time; a plain `bool` is not, and neither is a comparison of a `Final[int]`",
 )
 def what_is_decided() -> None:
     assert says(DecidedFinalBranch()) == "" and says(DecidedFinal()) == ""
@@ -613,7 +613,7 @@ def formatted(a: float):
 
 @claim(
     f"{LESSON}#cd370fef1",
-    "Floats divided by zero give `inf`, `-inf` or `nan`; `n // 0` of two `int` raises.",
+    "Floats divided by zero return `inf`, `-inf` or `nan`; `n // 0` with two `int` operands raises.",
     was="a division by zero is inf",
 )
 def divisions_by_zero() -> None:
@@ -648,14 +648,14 @@ def arithmetic_of_ints() -> None:
     assert scripted(2**40) == 0 and scripted(3_037_000_499) == 3_037_000_499**2 and scripted(3_037_000_500) < 0
 
 
-@claim(f"{LESSON}#cd370fef1", "`sum` of a list of `int` wraps already at 32 bits: add in a loop.")
+@claim(f"{LESSON}#cd370fef1", "`sum` of a list of `int` already wraps at 32 bits: add the values in a loop.")
 def sums_of_ints() -> None:
     scripted = torch.jit.script(total)
     assert scripted([2**31 - 1, 1]) == -(2**31)
     assert scripted([2**31 - 2, 1]) == 2**31 - 1 and scripted([]) == 0
 
 
-@claim(f"{LESSON}#cd7f1b3ec", "A format specification is not understood, and the text is returned as it stands.")
+@claim(f"{LESSON}#cd7f1b3ec", "A format specification is not interpreted, and stays in the text as written.")
 def format_specifications() -> None:
     def wide(n: int):
         return "{:03d}|{}".format(n, n)
@@ -679,7 +679,7 @@ def note_dict(values: Dict[str, int]):
     return values
 
 
-@claim(f"{LESSON}#cd7f1b3ec", "A list is **copied** on the way in. A tensor is not:")
+@claim(f"{LESSON}#cd7f1b3ec", "A list is **copied** when you pass it in. A tensor is not:")
 @claim(f"{LESSON}#c05af4703", "A dict is copied as well.")
 def containers_are_copied() -> None:
     mine, x, names = [7], torch.zeros(2), {"a": 0}
@@ -721,7 +721,8 @@ def key_of_a_dict(x, keys: Dict[str, int]):
 
 @claim(
     f"{LESSON}#c334f8f40",
-    "the original type is left in the text, unless it was raised bare: of `raise ValueError` without a call nothing is",
+    "The original type is kept in the message text, unless the class is raised without a call: "
+    "nothing is left of `raise ValueError`",
     was="the original type is left in the text",
 )
 def exceptions_of_the_source() -> None:
@@ -735,7 +736,7 @@ def exceptions_of_the_source() -> None:
         assert str(error).rstrip("\n").splitlines()[-1] == last
 
 
-@claim(f"{LESSON}#c334f8f40", "What fails inside an operator, and a wrong index, is a `RuntimeError`.")
+@claim(f"{LESSON}#c334f8f40", "An error inside an operator, or an invalid index, raises a `RuntimeError`.")
 def exceptions_of_operators() -> None:
     x = torch.ones(2)
     for function, args in ((index_of_a_list, (x, [1])), (index_of_a_tensor, (x,)), (key_of_a_dict, (x, {"a": 1}))):
@@ -743,10 +744,10 @@ def exceptions_of_operators() -> None:
         assert isinstance(error, RuntimeError) and not isinstance(error, LookupError)
 
 
-# --- what you hold, and the tools of today
+# --- what you get back, and the tools of today
 
 
-@claim(f"{LESSON}#c2b6109ef", "Take parts of a scripted container by name.")
+@claim(f"{LESSON}#c2b6109ef", "Access the parts of a scripted container by name.")
 def parts_of_a_container() -> None:
     for pair in (nn.Sequential(nn.Linear(2, 2), nn.ReLU()), nn.ModuleList([nn.Linear(2, 2)])):
         scripted = torch.jit.script(pair)
@@ -754,7 +755,7 @@ def parts_of_a_container() -> None:
         assert isinstance(getattr(scripted, "0"), torch.jit.ScriptModule)
 
 
-@claim(f"{LESSON}#c2b6109ef", "put them into another module and script that")
+@claim(f"{LESSON}#c2b6109ef", "wrap them in another module and script that")
 def recurrent_layers() -> None:
     for kind in (nn.LSTM, nn.GRU, nn.RNN):
         bare = torch.jit.script(kind(2, 3))
@@ -766,7 +767,7 @@ def recurrent_layers() -> None:
 
 @claim(
     f"{LESSON}#ceb6c4082",
-    "A scripted function passes through it; a scripted module is rejected:",
+    "It accepts a scripted function but rejects a scripted module:",
     was="torch.compile does not take what is already scripted",
 )
 def compiling_what_is_scripted() -> None:
@@ -784,7 +785,7 @@ def safe(x):
     return torch.zeros_like(x) if bool(failed.any()) else inverse
 
 
-@claim(f"{LESSON}#try-scope", "A matrix that is not square, or of integers, still raises")
+@claim(f"{LESSON}#try-scope", "A matrix that is not square, or that contains integers, still raises")
 def asking_first() -> None:
     scripted = torch.jit.script(safe)
     assert torch.equal(scripted(torch.eye(2)), torch.eye(2)) and not scripted(torch.zeros(2, 2)).any()
@@ -811,7 +812,7 @@ def empty_lists() -> None:
     assert says(of_tensors) == "" and says(returned) == ""
 
 
-@claim(f"{LESSON}#ce7488d1a", "An annotation inside `__init__` is not seen:")
+@claim(f"{LESSON}#ce7488d1a", "The compiler does not see an annotation inside `__init__`:")
 def annotations_inside_init() -> None:
     class Lists(nn.Module):
         def __init__(self):
