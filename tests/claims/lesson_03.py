@@ -403,7 +403,7 @@ def check_trace() -> None:
     assert not says(lambda x: x * 2 if x.sum() > 0 else x * 3)  # wrong for other inputs
 
 
-@claim(f"{LESSON}#c9a704cc2", "For an equal pair, the search reports what it tried")
+@claim(f"{LESSON}#c9a704cc2", "If the two models are equal, the search reports what it tried")
 def searches() -> None:
     quiet = torch.tensor([1.0, 0.0])
     assert find_divergence(route, traced_with_warnings(route, quiet)[0], quiet).found is not None

@@ -236,7 +236,11 @@ def with_a_number(x):
     return x, x.size(0)
 
 
-@claim(HERE + "results-why", "A dict comes back with the keys of the example: other keys are silently lost", was="comes back whole")
+@claim(
+    HERE + "results-why",
+    "A dict comes back with the keys of the example: other keys are silently lost",
+    was="comes back whole",
+)
 @claim(HERE + "c6ddf940f", "a dict with the example's keys", was="tuples and dicts of them come back")
 @claim(HERE + "results-why", "and so does an optional tensor", was="optional tensors were not mentioned")
 def dicts_and_optionals_come_back_in_part():
