@@ -51,7 +51,7 @@ def fails_with(inputs: list[Tensor]) -> bool:
 
 @claim(
     f"{LESSON}#c5ef07318",
-    "An input of another path makes tracing *fail*; one of the same path changes nothing.",
+    "An input that takes another path makes tracing *fail*; an input that takes the same path changes nothing.",
     was="more inputs make tracing fail",
 )
 def check_inputs() -> None:
@@ -60,7 +60,7 @@ def check_inputs() -> None:
     assert not fails_with([torch.tensor([0.5, 0.0]), torch.tensor([1.0, 1.5])])
 
 
-@claim(f"{LESSON}#cbe797465", "one path, the one of its example; no list of examples changes that")
+@claim(f"{LESSON}#cbe797465", "one path, the one its example took; no list of examples changes that")
 def one_path() -> None:
     inputs = [torch.tensor([1.0, 0.0]), torch.tensor([9.0, 1.0]), torch.tensor([-1.0, -2.0])]
     for example in inputs:
@@ -102,7 +102,7 @@ def compared_elementwise() -> None:
 
 @claim(
     f"{LESSON}#cbe797465",
-    "a value that leaves a tensor by `if`, `while`, `int`, `float`, `.item()`, `.numpy()`, `len` or iteration",
+    "a value that leaves a tensor through `if`, `while`, `int`, `float`, `.item()`, `.numpy()`, `len` or iteration",
     was="every value that leaves a tensor warns",
 )
 def what_warns() -> None:
@@ -125,7 +125,7 @@ def what_warns() -> None:
         assert traced_with_warnings(function, ONES)[1]
 
 
-@claim(f"{LESSON}#cc197dc7d", "### 3 · A loop that ends when the data says so")
+@claim(f"{LESSON}#cc197dc7d", "### 3 · A loop whose end depends on the data")
 def while_is_unrolled() -> None:
     def halved(x: Tensor) -> Tensor:
         while x.abs().max() > 1:
@@ -145,7 +145,7 @@ def where_differentiates_both() -> None:
         assert x.grad is not None and x.grad[0].isnan() and not x.grad[1].isnan()
 
 
-@claim(f"{LESSON}#ce23c4ea5", "The output is a constant, whatever comes in.")
+@claim(f"{LESSON}#ce23c4ea5", "The output is a constant, whatever the input is.")
 def through_numpy() -> None:
     for through in (
         lambda x: torch.from_numpy(x.numpy() * 2),
@@ -181,7 +181,7 @@ def silent_range() -> None:
     assert sum(node.kind() == "aten::mul" for node in traced.graph.nodes()) == 2
 
 
-@claim(f"{LESSON}#c60cb5526", "`dim()` is a Python number, and nothing leaves a tensor.")
+@claim(f"{LESSON}#c60cb5526", "`dim()` returns a Python number, so no tensor is converted.")
 def silent_questions_about_a_tensor() -> None:
     assert is_silent(lambda x: x * 2 if x.dim() == 1 else x, ONES, torch.ones(2, 2))
     assert is_silent(lambda x: x * 2 if x.ndim == 1 else x, ONES, torch.ones(2, 2))
@@ -189,7 +189,7 @@ def silent_questions_about_a_tensor() -> None:
     assert is_silent(lambda x: x * 2 if x.is_contiguous() else x, torch.ones(2, 3), torch.ones(3, 2).mT)
 
 
-@claim(f"{LESSON}#c9fc41892", "Dimension 1, written down as a number")
+@claim(f"{LESSON}#c9fc41892", "Dimension 1, recorded as a constant")
 def negative_dimension() -> None:
     for shape, other in (((2, 4), (3, 2, 4)), ((4,), (2, 4)), ((2, 3, 4), (3, 4))):
         traced, said = traced_with_warnings(lambda x: x / x.shape[-1], torch.ones(shape))
@@ -200,7 +200,7 @@ def negative_dimension() -> None:
             assert len(other) < len(shape)
 
 
-@claim(f"{LESSON}#cf510123f", "`new_zeros` asks\nthe tensor at run time")
+@claim(f"{LESSON}#cf510123f", "`new_zeros` reads both from the tensor at run time")
 def constants_of_the_example() -> None:
     for dtype in (torch.float16, torch.float64, torch.int64):
         x = torch.ones(2, dtype=dtype)
@@ -214,7 +214,7 @@ class Exposure(nn.Module):
         return x * 2 if self.training else x * 1
 
 
-@claim(f"{LESSON}#c853367f9", "a Python value, asked once. Scripting keeps the question")
+@claim(f"{LESSON}#c853367f9", "a Python value that tracing reads once. Scripting keeps the branch")
 def flags() -> None:
     for mode in (True, False):
         model = Exposure().train(mode)
@@ -259,7 +259,7 @@ def assignments_to_self() -> None:
         assert not said and (second[0] == first[0] + 1) == counts
 
 
-@claim(f"{LESSON}#cb8c78fe2", "`+=` changes it under every name that it has", was="for everyone who holds it")
+@claim(f"{LESSON}#cb8c78fe2", "`+=` changes it under every name it has", was="for everyone who holds it")
 def sizes_in_place() -> None:
     def plus(x: Tensor) -> Tensor:
         n = x.shape[0]
@@ -303,7 +303,7 @@ def asserts() -> None:
         raise AssertionError(x)
 
 
-@claim(f"{LESSON}#cb9ef8831", "The values agree and the gradient is three times too great.")
+@claim(f"{LESSON}#cb9ef8831", "The values match, but the gradient is three times too large.")
 def no_grad_inside() -> None:
     def straight(x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -346,7 +346,7 @@ def unused_random_numbers() -> None:
         assert first != fourth
 
 
-@claim(f"{LESSON}#c826ffc2e", "A random *tensor* is an operator, and is drawn by every call")
+@claim(f"{LESSON}#c826ffc2e", "A random *tensor* comes from an operator, and every call draws it again")
 def numbers_drawn_in_python() -> None:
     with torch.random.fork_rng(devices=[]):
         for function, moves in (
@@ -361,7 +361,7 @@ def numbers_drawn_in_python() -> None:
 
 @claim(
     f"{LESSON}#c06443caa",
-    "an index out of range, such as `x[10]`, is survived",
+    "the process survives an index out of range, such as `x[10]`",
     was="it happens when an error of an operator is caught",
 )
 def caught_errors() -> None:
@@ -379,7 +379,7 @@ def caught_errors() -> None:
 
 @claim(
     f"{LESSON}#cbe797465",
-    "that the trace agrees with eager and with a second trace on this input, and nothing about others",
+    "that the trace agrees with eager and with a second trace on this input, and nothing about other inputs",
     was="that recording is repeatable, not that it is right",
 )
 def check_trace() -> None:
@@ -403,7 +403,7 @@ def check_trace() -> None:
     assert not says(lambda x: x * 2 if x.sum() > 0 else x * 3)  # wrong for other inputs
 
 
-@claim(f"{LESSON}#c9a704cc2", "On an equal pair the search says what it tried")
+@claim(f"{LESSON}#c9a704cc2", "If the two models are equal, the search reports what it tried")
 def searches() -> None:
     quiet = torch.tensor([1.0, 0.0])
     assert find_divergence(route, traced_with_warnings(route, quiet)[0], quiet).found is not None

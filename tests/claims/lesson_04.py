@@ -1,4 +1,4 @@
-"""Claims of lesson 04: what crosses the border between a trace and a script."""
+"""Claims of lesson 04: what crosses the boundary between a trace and a script."""
 
 import contextlib
 import io
@@ -52,7 +52,7 @@ def repeated(x, rows: int):
     return x.sum() * rows
 
 
-@claim(HERE + "results-why", "Numbers and decisions raise while tracing, in a tuple too")
+@claim(HERE + "results-why", "Numbers and decisions raise during tracing, even inside a tuple")
 @claim(HERE + "c6ddf940f", "a number, a `bool`, a string or an optional raises", was="what may come back was not said")
 def values_do_not_come_back():
     for function in (a_number, a_decision, a_text):
@@ -92,7 +92,7 @@ def the_scripted_part_follows_the_mode():
             assert torch.equal(made.train()(example), example) is not alive
 
 
-@claim(HERE + "ce678dd19", "it stays Python until somebody traces it, or compiles what calls it")
+@claim(HERE + "ce678dd19", "it stays Python until you trace it, or compile its caller")
 def script_if_tracing_is_late():
     @torch.jit.script_if_tracing
     def halved(x):
@@ -131,7 +131,7 @@ def last_line(act) -> str:
     return ""
 
 
-@claim(HERE + "c4235baff", "is scripted or traced already, it does not look inside", was="anything already compiled")
+@claim(HERE + "c4235baff", "is already scripted or traced, it does not look inside", was="anything already compiled")
 @claim("course.toml", "A trace records a call to a scripted function, and does not look inside.")
 def calls_are_recorded():
     x = torch.ones(1, 2)
@@ -144,7 +144,7 @@ def calls_are_recorded():
 
 
 @claim(HERE + "cc676cfe1", "raises as a submodule", was="compiled parts without exception")
-@claim(HERE + "c6ddf940f", "a module like others, unless it was frozen in this process", was="a module like others")
+@claim(HERE + "c6ddf940f", "a module like any other, unless it was frozen in this process", was="a module like others")
 def a_frozen_part_raises():
     x, file = torch.ones(1, 2), io.BytesIO()
     net = nn.Sequential(nn.Linear(2, 2)).eval()
@@ -205,7 +205,7 @@ def first_of_tuple(parts: tuple[torch.Tensor, torch.Tensor]):
     return parts[0]
 
 
-@claim(HERE + "c654dde87", "with as many members as the example had", was="lists and dicts of tensors go through")
+@claim(HERE + "c654dde87", "with as many elements as the example had", was="lists and dicts of tensors go through")
 def tensors_go_in():
     x = torch.ones(4, 3)
     for function in (
@@ -236,7 +236,11 @@ def with_a_number(x):
     return x, x.size(0)
 
 
-@claim(HERE + "results-why", "a dict with the keys of the example: others are silently lost", was="comes back whole")
+@claim(
+    HERE + "results-why",
+    "A dict comes back with the keys of the example: other keys are silently lost",
+    was="comes back whole",
+)
 @claim(HERE + "c6ddf940f", "a dict with the example's keys", was="tuples and dicts of them come back")
 @claim(HERE + "results-why", "and so does an optional tensor", was="optional tensors were not mentioned")
 def dicts_and_optionals_come_back_in_part():
@@ -299,7 +303,7 @@ class ByCondition(nn.Module):
 
 
 @claim(HERE + "cf0e055cd", "a scripted submodule raises", was="there is nothing to mix, with no word on what happens")
-@claim(HERE + "cf0e055cd", "So does a loop whose rounds depend on the data")
+@claim(HERE + "cf0e055cd", "So does a loop whose number of iterations depends on the data")
 def export_takes_no_scripted_part_and_no_loop_on_data():
     logging.getLogger("torch").setLevel(logging.CRITICAL)
     x = torch.ones(3)
