@@ -130,7 +130,11 @@ def version_of(content: bytes) -> int:
 # --- what is in the file
 
 
-@claim(f"{LESSON}#cd2bc8dc5", "the version of the file format that a loader must support, not of torch: here 3", was="the version is 3")
+@claim(
+    f"{LESSON}#cd2bc8dc5",
+    "the version of the file format that a loader must support, not of torch: here 3",
+    was="the version is 3",
+)
 @claim(f"{LESSON}#version-why", "The version depends on the operators that the code uses")
 def versions() -> None:
     functions = (plus, halved, filled, spaced, spaced_by_powers, activated)
@@ -210,7 +214,9 @@ def classes_of_what_is_loaded() -> None:
     "So a strict `load_state_dict` rejects the weights of this model:",
     was="so weights do not go back by load_state_dict",
 )
-@claim(f"{LESSON}#cf708152e", "| What is saved without being asked for? | non-persistent buffers, source text and paths |")
+@claim(
+    f"{LESSON}#cf708152e", "| What is saved without being asked for? | non-persistent buffers, source text and paths |"
+)
 def weights_on_the_way_back() -> None:
     state = load(saved(torch.jit.script(WithScratch()))).state_dict()
     with pytest.raises(RuntimeError, match=r"Unexpected key\(s\) in state_dict: \"scratch\""):
@@ -443,9 +449,7 @@ def what_runs_on_load() -> None:
             assert trap.exists()
 
 
-@claim(
-    f"{LESSON}#cfaf9fb83", "512 at 16,000 per second, 256 at 8,000; at these rates any other number raises an error"
-)
+@claim(f"{LESSON}#cfaf9fb83", "512 at 16,000 per second, 256 at 8,000; at these rates any other number raises an error")
 def samples_of_the_voice_detector() -> None:
     path = models.third_party_archive()
     if path is None:
