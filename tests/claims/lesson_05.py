@@ -130,8 +130,12 @@ def version_of(content: bytes) -> int:
 # --- what is in the file
 
 
-@claim(f"{LESSON}#cd2bc8dc5", "of the format that a loader needs, not of torch: here 3", was="the version is 3")
-@claim(f"{LESSON}#version-why", "The version rises with the operators that the code uses")
+@claim(
+    f"{LESSON}#cd2bc8dc5",
+    "the version of the file format that a loader must support, not of torch: here 3",
+    was="the version is 3",
+)
+@claim(f"{LESSON}#version-why", "The version depends on the operators that the code uses")
 def versions() -> None:
     functions = (plus, halved, filled, spaced, spaced_by_powers, activated)
     found = [version_of(saved(torch.jit.script(x))) for x in functions]
@@ -139,7 +143,7 @@ def versions() -> None:
     assert version_of(saved(torch.jit.script(models.DigitNet()))) == 3
 
 
-@claim(f"{LESSON}#version-why", "A loader that is too old for it says so.")
+@claim(f"{LESSON}#version-why", "A loader that is too old for a file says so.")
 def versions_of_tomorrow() -> None:
     for version in ("11000", "9999", "999"):
         newer = rewritten(small(), lambda name, text, v=version: v.encode() if name.endswith("version") else text)
@@ -181,8 +185,8 @@ def nothing_of_a_tensor_is_compressed() -> None:
 # --- what comes back
 
 
-@claim(f"{LESSON}#c31dea613", "An archive holds a module, so a function is wrapped into an empty one")
-@claim(f"{LESSON}#c31dea613", "The defaults of a module's methods stay.")
+@claim(f"{LESSON}#c31dea613", "An archive contains a module, so `save` wraps a function in an empty one")
+@claim(f"{LESSON}#c31dea613", "The default arguments of a module's methods are kept.")
 def defaults() -> None:
     function = load(saved(torch.jit.script(plus)))
     assert isinstance(function, torch.jit.ScriptModule) and function.original_name == "PlaceholderModule"
@@ -194,7 +198,7 @@ def defaults() -> None:
 
 @claim(
     f"{LESSON}#c4d7cbdda",
-    "What you loaded is an instance of `nn.Module` and `torch.jit.ScriptModule`, and of no class of yours",
+    "The loaded module is an instance of `nn.Module` and `torch.jit.ScriptModule`, but not of any class of yours",
     was="isinstance knows torch.jit.ScriptModule only",
 )
 def classes_of_what_is_loaded() -> None:
@@ -207,10 +211,12 @@ def classes_of_what_is_loaded() -> None:
 
 @claim(
     f"{LESSON}#c3da1a649",
-    "So the weights of this model do not go back by a strict `load_state_dict`:",
+    "So a strict `load_state_dict` rejects the weights of this model:",
     was="so weights do not go back by load_state_dict",
 )
-@claim(f"{LESSON}#cf708152e", "| What is saved unasked? | non-persistent buffers, source text and paths |")
+@claim(
+    f"{LESSON}#cf708152e", "| What is saved without being asked for? | non-persistent buffers, source text and paths |"
+)
 def weights_on_the_way_back() -> None:
     state = load(saved(torch.jit.script(WithScratch()))).state_dict()
     with pytest.raises(RuntimeError, match=r"Unexpected key\(s\) in state_dict: \"scratch\""):
@@ -222,7 +228,7 @@ def weights_on_the_way_back() -> None:
         assert any(Path(x).name == Path(__file__).name for x in archive.inspect(here / "small.pt").disclosed)
 
 
-@claim(f"{LESSON}#c289a06b4", "**a name that is not there gives no error**: it comes back empty")
+@claim(f"{LESSON}#c289a06b4", "**a name that the archive does not contain raises no error**: it comes back empty")
 def extra_files_that_are_missing() -> None:
     for content in (small(), saved(torch.jit.script(Small()), **{"notes.json": "[1]"})):
         wanted = {"other.txt": "", "more.txt": "before"}
@@ -233,7 +239,7 @@ def extra_files_that_are_missing() -> None:
     assert json.loads(wanted["notes.json"]) == ["ä"]
 
 
-@claim(f"{LESSON}#ccb908b7f", "A dict or a function, as `torch.load` takes, is not supported.")
+@claim(f"{LESSON}#ccb908b7f", "A dict or a function, which `torch.load` accepts, is not supported.")
 def devices() -> None:
     for place in ({"cuda": "cpu"}, lambda storage, location: storage, ["cpu"]):
         with pytest.raises(ValueError, match="map_location should be either None"):
@@ -252,7 +258,7 @@ class Boxes(nn.Module):
 
 @claim(
     f"{LESSON}#cf708152e",
-    "torch, not the class; and the library of each operator that is not torch's, such as torchvision",
+    "torch, not the class; and the library of each operator from outside torch, such as torchvision",
     was="torch, not the class",
 )
 @claim(f"{LESSON}#needs-operators-why", "*Unknown builtin op* means a missing library, not a broken file.")
@@ -299,10 +305,10 @@ def two_loaders() -> None:
 
 @claim(
     f"{LESSON}#c3d95927a",
-    "A zip has a checksum for each entry, and torch compares **none** of them.",
+    "A zip has a checksum for each entry, and torch verifies **none** of them.",
     was="torch does not compare it for tensors",
 )
-@claim(f"{LESSON}#flags-why", "Text flips as well: a label can come back misspelt.")
+@claim(f"{LESSON}#flags-why", "Text can be damaged as well: a label can come back misspelt.")
 def checksums_are_not_compared() -> None:
     description = entries(small())["data.pkl"]
     text = flipped(small(), "data.pkl", description.index(b"hello_label"), bit=1)
@@ -315,8 +321,8 @@ def checksums_are_not_compared() -> None:
         assert load(order).times == 3 and testzip(order).endswith("byteorder")
 
 
-@claim(f"{LESSON}#flags-predict", "`False` is one byte in it, one bit away from `True`")
-@claim(f"{LESSON}#flags-why", "Most load, and in many of them one layer is in train mode")
+@claim(f"{LESSON}#flags-predict", "in it `False` is a single byte, one bit away from `True`")
+@claim(f"{LESSON}#flags-why", "Most of the files load, and in many of them one layer is in train mode")
 def flags_of_the_mode() -> None:
     false, true = (pickle.dumps(x, protocol=2)[2] for x in (False, True))
     assert (false, true) == (0x89, 0x88)
@@ -334,10 +340,10 @@ def flags_of_the_mode() -> None:
 
 @claim(
     f"{LESSON}#c3d95927a",
-    "another bit gives a plain error of the parser, a `UnicodeDecodeError` or an `IndexError`, or loads",
+    "another bit causes an ordinary parser error, a `UnicodeDecodeError` or an `IndexError`, or the file loads",
     was="the text does not unpack, and torch complains with other words each time",
 )
-@claim(f"{LESSON}#testzip-why", "`testzip` raises where a compressed entry does not unpack: put it into a `try`.")
+@claim(f"{LESSON}#testzip-why", "`testzip` raises if a compressed entry cannot be decompressed: call it in a `try`.")
 @claim(
     f"{LESSON}#cf708152e",
     "or `zipfile.ZipFile(path).testzip()`, which may raise",
@@ -429,9 +435,9 @@ class Around(nn.Module):
 
 @claim(
     f"{LESSON}#c690c3ae3",
-    "A method `__setstate__` that is exported belongs to the archive and is called by the loader.",
+    "An exported `__setstate__` method is part of the archive, and the loader calls it.",
 )
-@claim(f"{LESSON}#c78f9bac3", "Loading an archive means running a program of its author, with your rights.")
+@claim(f"{LESSON}#c78f9bac3", "Loading an archive means running its author's program with your permissions.")
 def what_runs_on_load() -> None:
     with folder() as here:
         for n, (kind, options) in enumerate(((Writer, {}), (Around, {}), (Writer, {"map_location": "meta"}))):
@@ -443,9 +449,7 @@ def what_runs_on_load() -> None:
             assert trap.exists()
 
 
-@claim(
-    f"{LESSON}#cfaf9fb83", "512 at 16,000 per second, 256 at 8,000, and at these rates an error for any other number"
-)
+@claim(f"{LESSON}#cfaf9fb83", "512 at 16,000 per second, 256 at 8,000; at these rates any other number raises an error")
 def samples_of_the_voice_detector() -> None:
     path = models.third_party_archive()
     if path is None:
@@ -460,7 +464,7 @@ def samples_of_the_voice_detector() -> None:
     assert "Supported values" in source
 
 
-@claim(f"{LESSON}#c281f8766", "Names of classes and of their Python modules stay: the code needs them.")
+@claim(f"{LESSON}#c281f8766", "The names of classes and of their Python modules stay, because the code needs them.")
 @claim(f"{LESSON}#c38b7fcad", "a loader does not need them, and the archive is a zip:")
 def debug_records() -> None:
     stripped = rewritten(small(), lambda name, text: None if name.endswith(".debug_pkl") else text)
@@ -492,7 +496,7 @@ class Arranged(nn.Module):
         return x * self.weight + torch.arange(2, device=x.device)
 
 
-@claim(f"{LESSON}#ccb908b7f", "`map_location` moves what the object holds; a device that is written in the code")
+@claim(f"{LESSON}#ccb908b7f", "`map_location` moves the tensors that the object contains; a device written in the code")
 def devices_in_the_code() -> None:
     x = torch.ones(2, device="meta")
     traced = load(saved(torch.jit.trace(Arranged(), torch.ones(2))), map_location="meta")

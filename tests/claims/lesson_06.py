@@ -38,7 +38,7 @@ def operators(obj: Any) -> dict[str, int]:
     return ir.op_counts(obj, inlined=False, constants=False)
 
 
-@claim(f"{LESSON}#c419f2cb7", "Two blocks, always. Since a value is made once")
+@claim(f"{LESSON}#c419f2cb7", "A `prim::If` always has two blocks. Since a value is assigned once")
 def two_blocks() -> None:
     units = [
         body("if bool(x.sum() > 0):", "    x = x * 2", "return x"),
@@ -53,10 +53,10 @@ def two_blocks() -> None:
         assert all(len(list(branch.blocks())) == 2 for branch in branches)
 
 
-@claim(f"{LESSON}#four-views-head", "a `for` is written as a `while` that counts for itself")
+@claim(f"{LESSON}#four-views-head", "a `for` compiles to a `while` that does its own counting")
 @claim(
     f"{LESSON}#c420b4231",
-    "so has one of the loops below that is a `for`",
+    "so does one of the `for` loops below",
     was="only a `while` has 2**63 - 1 as its rounds",
 )
 def rounds_of_a_loop() -> None:
@@ -132,7 +132,7 @@ def double(x: Tensor) -> Tensor:
     return x * 2
 
 
-@claim(f"{LESSON}#c338a2e5d", "**a scripted graph has been through some passes already**")
+@claim(f"{LESSON}#c338a2e5d", "**a scripted graph has already been through some passes**")
 def scripted_graphs_are_folded() -> None:
     for line in ("y = 2 * 3", "y = 10 - 4", "y = 12 // 2"):
         unit = body(line, "return x * y")
@@ -145,7 +145,7 @@ def scripted_graphs_are_folded() -> None:
     assert operators(unit.f) == {"aten::add_": 1, "aten::mul": 3, "aten::add": 1}
 
 
-@claim(f"{LESSON}#c6abb7d94", "the compiler leaves tensors alone, the pass does not")
+@claim(f"{LESSON}#c6abb7d94", "the compiler does not fold tensors, the pass does")
 def tensor_constants() -> None:
     for line in ("torch.ones(3) * 2", "(torch.zeros(3) + 2)", "torch.arange(3).float()"):
         unit = body(f"return x + {line}")
@@ -155,7 +155,7 @@ def tensor_constants() -> None:
         assert torch.equal(run(folded, torch.ones(3)), unit.f(torch.ones(3)))
 
 
-@claim(f"{LESSON}#caa485272", "What has an effect besides its value stays, even when nobody uses the value.")
+@claim(f"{LESSON}#caa485272", "A node with a side effect stays, even when nothing uses its value.")
 def effects_stay() -> None:
     for effect, kind in (
         ("x.add_(1)", "aten::add_"),
@@ -180,7 +180,7 @@ def called(x):
 
 @claim(
     f"{LESSON}#inline-optimises-why",
-    "`inline` writes out the optimised graph of what is called",
+    "`inline` inserts the optimised graph of the callee",
     was="inlining changes no result",
 )
 def inlining_can_change_a_result() -> None:
@@ -197,7 +197,7 @@ def inlining_can_change_a_result() -> None:
 
 @claim(
     f"{LESSON}#c48ede1a6",
-    "body is written out in full up to 63 rounds. From 64 on",
+    "body is unrolled completely up to 63 rounds. From 64 on",
     was="short loops unroll",
 )
 def unrolling() -> None:
@@ -214,7 +214,7 @@ def unrolling() -> None:
 
 @claim(
     f"{LESSON}#cd803d755",
-    "others that would be safe: `y[0] = 1` on the function's own tensor, or `add_` inside an `if`",
+    "others that would be safe to replace: `y[0] = 1` on the function's own tensor, or `add_` inside an `if`",
 )
 def writes_that_stay() -> None:
     def changed(*lines: str) -> bool:
@@ -227,7 +227,7 @@ def writes_that_stay() -> None:
     assert not changed("y = x * 2", "if bool(x.sum() > 0):", "    y.add_(1)", "return y")
 
 
-@claim(f"{LESSON}#ce2e0eeaa", "which sees the write through the view `row` as well")
+@claim(f"{LESSON}#ce2e0eeaa", "which also sees the write through the view `row`")
 def cse_asks_about_aliases() -> None:
     def sums(*lines: str) -> int:
         unit = body("a = x.sum()", *lines, "return a + x.sum()")
@@ -239,7 +239,7 @@ def cse_asks_about_aliases() -> None:
     assert sums("row = x[0].clone()", "row.add_(1)") == 1  # a copy, not a view
 
 
-@claim(f"{LESSON}#cdb6db178", "The row is no longer cleared, silently.")
+@claim(f"{LESSON}#cdb6db178", "The row is no longer cleared, and no error is raised.")
 def the_unchecked_pass() -> None:
     for write in ("x[0].zero_()", "x[0].fill_(7.0)", "x.view(-1).mul_(3.0)"):
         unit = body("x = x * 1.5", f"{write}", "return x")
@@ -250,7 +250,7 @@ def the_unchecked_pass() -> None:
 
 @claim(
     f"{LESSON}#graph-that-runs",
-    "once the plan is final it returns that and runs nothing",
+    "once the plan is final, it returns that graph and runs nothing",
     was="`graph_for` runs the function each time",
 )
 def graph_for_runs_the_function() -> None:
