@@ -28,7 +28,8 @@ def cold(name: str) -> nn.Module:
 
 
 @claim(
-    f"{HERE}#second-is-cold", "Each trace and each freeze creates a new type, so the result starts cold, even for the same model"
+    f"{HERE}#second-is-cold",
+    "Each trace and each freeze creates a new type, so the result starts cold, even for the same model",
 )
 @claim(
     f"{HERE}#ca2afe2f5",
@@ -83,7 +84,9 @@ def inference_tensors_and_gradients():
         raise AssertionError("the product was taken")
 
 
-@claim(f"{HERE}#ca2afe2f5", "with weights in oneDNN's layout, a saved model cannot be loaded again", was="cannot be saved")
+@claim(
+    f"{HERE}#ca2afe2f5", "with weights in oneDNN's layout, a saved model cannot be loaded again", was="cannot be saved"
+)
 def optimised_models_that_load():
     for layer in (nn.Linear(4, 4), nn.Conv1d(1, 2, 3), nn.Conv2d(1, 2, 3)):
         ready, file = torch.jit.optimize_for_inference(torch.jit.script(nn.Sequential(layer).eval())), io.BytesIO()
@@ -198,7 +201,9 @@ def plan_after_training_calls(module, x: Tensor) -> int:
     return ir.op_counts(torch.jit.last_executed_optimized_graph()).get("prim::DifferentiableGraph", 0)
 
 
-@claim(f"{HERE}#c5e292a85", "a model with trainable parameters keeps a check and a branch", was="every model keeps them")
+@claim(
+    f"{HERE}#c5e292a85", "a model with trainable parameters keeps a check and a branch", was="every model keeps them"
+)
 @claim(f"{HERE}#c5e292a85", "A frozen model, or one with `requires_grad_(False)`, has nothing to differentiate")
 @claim(f"{HERE}#ca2afe2f5", "if there are parameters to train, the mode of the first calls decides the plan")
 def the_mode_matters_where_there_is_something_to_train():
@@ -276,7 +281,11 @@ def only_the_layout_keeps_a_file_from_loading():
         assert loads == ("ConstantMKLDNNTensor" not in str(ready.graph))
 
 
-@claim(f"{HERE}#ca2afe2f5", "for a trace, the default check is the first of them", was="the first two, whatever was converted")
+@claim(
+    f"{HERE}#ca2afe2f5",
+    "for a trace, the default check is the first of them",
+    was="the first two, whatever was converted",
+)
 def a_checked_trace_was_called_once():
     x, net = torch.rand(2, 4), cold("checked")
     with torch.no_grad():

@@ -37,7 +37,11 @@ def nan_is_equal_when_asked():
         assert not close(a, a.clone()) and close(a, a.clone(), equal_nan=True)
 
 
-@claim(f"{HERE}#ca65dc237", "an error that affects only small outputs stays within the tolerance", was="far below any error of logic")
+@claim(
+    f"{HERE}#ca65dc237",
+    "an error that affects only small outputs stays within the tolerance",
+    was="far below any error of logic",
+)
 def small_outputs_hide_errors():
     for small in (2e-5, 1e-6, -3e-5):
         good = torch.tensor([9.0, small])
