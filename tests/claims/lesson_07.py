@@ -28,7 +28,8 @@ def cold(name: str) -> nn.Module:
 
 
 @claim(
-    f"{HERE}#second-is-cold", "Each trace and each freeze makes a new type, so it starts cold, even from the same model"
+    f"{HERE}#second-is-cold",
+    "Each trace and each freeze creates a new type, so the result starts cold, even for the same model",
 )
 @claim(
     f"{HERE}#ca2afe2f5",
@@ -54,7 +55,7 @@ def one_call_is_profiled():
 
 
 @claim(
-    f"{HERE}#c658194cc", "The same is done to a linear layer with a `BatchNorm1d` behind it", was="convolutions only"
+    f"{HERE}#c658194cc", "A linear layer followed by a `BatchNorm1d` is folded in the same way", was="convolutions only"
 )
 def linear_layers_are_folded_too():
     for bias in (True, False):
@@ -83,7 +84,9 @@ def inference_tensors_and_gradients():
         raise AssertionError("the product was taken")
 
 
-@claim(f"{HERE}#ca2afe2f5", "with weights in oneDNN's layout it cannot be loaded again", was="cannot be saved")
+@claim(
+    f"{HERE}#ca2afe2f5", "with weights in oneDNN's layout, a saved model cannot be loaded again", was="cannot be saved"
+)
 def optimised_models_that_load():
     for layer in (nn.Linear(4, 4), nn.Conv1d(1, 2, 3), nn.Conv2d(1, 2, 3)):
         ready, file = torch.jit.optimize_for_inference(torch.jit.script(nn.Sequential(layer).eval())), io.BytesIO()
@@ -104,7 +107,7 @@ def threads_stay():
         assert torch.get_num_threads() == before
 
 
-@claim(f"{HERE}#cd33e797d", "switches **your** module to eval mode silently")
+@claim(f"{HERE}#cd33e797d", "silently switches **your** module to eval mode")
 def the_optimiser_switches_the_mode():
     for net in (DigitNet(), nn.Sequential(nn.Dropout()), cold("mode").train()):
         scripted = torch.jit.script(net)
@@ -112,8 +115,8 @@ def the_optimiser_switches_the_mode():
         assert not scripted.training
 
 
-@claim(f"{HERE}#cf47d09a4", "`train()` is accepted and does nothing")
-@claim(f"{HERE}#cf47d09a4", "`double()` is accepted and reaches no constant")
+@claim(f"{HERE}#cf47d09a4", "`train()` is accepted and has no effect")
+@claim(f"{HERE}#cf47d09a4", "`double()` is accepted too, but converts none of the constants")
 def a_frozen_module_is_fixed():
     for net, x in ((cold("fixed"), torch.rand(2, 4)), (DigitNet().eval(), torch.rand(2, 1, 8, 8))):
         frozen = torch.jit.freeze(torch.jit.script(net))
@@ -127,7 +130,7 @@ def a_frozen_module_is_fixed():
 
 @claim(
     f"{HERE}#ccde9dc88",
-    "A weight that is used as it stands is not copied: both models hold the same storage",
+    "A weight that is used unchanged is not copied: both models share its storage",
     was="a weight that was not folded",
 )
 @claim(f"{HERE}#ccde9dc88", "a folded weight or `self.weight * 2`, is a new tensor")
@@ -164,7 +167,7 @@ def shared_storage():
             assert torch.equal(frozen(x), before) is not moved
 
 
-@claim(f"{HERE}#c1bf4a75b", "`served` stays without being named, since `forward` writes to it")
+@claim(f"{HERE}#c1bf4a75b", "`served` stays without being named, because `forward` writes to it")
 def what_forward_writes_stays():
     class Served(nn.Module):
         def __init__(self) -> None:
@@ -181,7 +184,7 @@ def what_forward_writes_stays():
     assert hasattr(frozen, "served") and not hasattr(frozen, "unused") and hasattr(kept, "unused")
 
 
-@claim(f"{HERE}#c187b0168", "`optimize_numerics=False` freezes without folding, and keeps every bit")
+@claim(f"{HERE}#c187b0168", "`optimize_numerics=False` freezes without folding, and the results stay bitwise identical")
 def no_folding_keeps_the_bits():
     for seed in range(3):
         net = randomise_statistics(copy.deepcopy(DigitNet()), seed).eval()
@@ -198,9 +201,11 @@ def plan_after_training_calls(module, x: Tensor) -> int:
     return ir.op_counts(torch.jit.last_executed_optimized_graph()).get("prim::DifferentiableGraph", 0)
 
 
-@claim(f"{HERE}#c5e292a85", "a model with parameters to train keeps a check and a branch", was="every model keeps them")
-@claim(f"{HERE}#c5e292a85", "A frozen one, or one with `requires_grad_(False)`, has nothing to differentiate")
-@claim(f"{HERE}#ca2afe2f5", "where there are parameters to train, the mode of the first calls decides the plan")
+@claim(
+    f"{HERE}#c5e292a85", "a model with trainable parameters keeps a check and a branch", was="every model keeps them"
+)
+@claim(f"{HERE}#c5e292a85", "A frozen model, or one with `requires_grad_(False)`, has nothing to differentiate")
+@claim(f"{HERE}#ca2afe2f5", "if there are parameters to train, the mode of the first calls decides the plan")
 def the_mode_matters_where_there_is_something_to_train():
     def net(name):
         made = nn.Sequential()
@@ -215,8 +220,8 @@ def the_mode_matters_where_there_is_something_to_train():
     assert plan_after_training_calls(torch.jit.freeze(torch.jit.script(net("frozen"))), x) == 0
 
 
-@claim(f"{HERE}#c4517ad35", "The `AlphaDropout` of this build stays.", was="an eval dropout is removed")
-@claim(f"{HERE}#ca2afe2f5", "`Dropout` gone", was="dropout gone")
+@claim(f"{HERE}#c4517ad35", "In this build, `AlphaDropout` stays.", was="an eval dropout is removed")
+@claim(f"{HERE}#ca2afe2f5", "`Dropout` is removed", was="dropout gone")
 def which_dropouts_go():
     image = torch.rand(1, 2, 3, 3)
     for layer, stays in (
@@ -276,7 +281,11 @@ def only_the_layout_keeps_a_file_from_loading():
         assert loads == ("ConstantMKLDNNTensor" not in str(ready.graph))
 
 
-@claim(f"{HERE}#ca2afe2f5", "for a trace its default check is the first", was="the first two, whatever was converted")
+@claim(
+    f"{HERE}#ca2afe2f5",
+    "for a trace, the default check is the first of them",
+    was="the first two, whatever was converted",
+)
 def a_checked_trace_was_called_once():
     x, net = torch.rand(2, 4), cold("checked")
     with torch.no_grad():
@@ -285,7 +294,7 @@ def a_checked_trace_was_called_once():
     assert not profiled(torch.jit.trace(net, x), x)
 
 
-@claim(f"{HERE}#cf47d09a4", "a call in which float64 meets one fails later", was="the call fails later")
+@claim(f"{HERE}#cf47d09a4", "a later call in which float64 meets one of them fails", was="the call fails later")
 def double_fails_where_a_constant_is():
     class Plain(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def close(a, b, **options) -> bool:
     return True
 
 
-@claim(f"{HERE}#c080a4302", "`allclose` broadcasts, so it passes tensors of other shapes")
+@claim(f"{HERE}#c080a4302", "`allclose` broadcasts, so it passes tensors of different shapes")
 def allclose_broadcasts():
     for a, b in (
         (torch.ones(3), torch.ones(1, 3)),
@@ -30,14 +30,18 @@ def allclose_broadcasts():
         assert torch.allclose(a, b) and not close(a, b)
 
 
-@claim(f"{HERE}#c080a4302", "takes NaN for equal only when asked")
+@claim(f"{HERE}#c080a4302", "treats NaNs as equal only when asked")
 def nan_is_equal_when_asked():
     for values in ([torch.nan], [1.0, torch.nan], [torch.nan, torch.inf]):
         a = torch.tensor(values)
         assert not close(a, a.clone()) and close(a, a.clone(), equal_nan=True)
 
 
-@claim(f"{HERE}#ca65dc237", "an error that touches only small outputs fits into it", was="far below any error of logic")
+@claim(
+    f"{HERE}#ca65dc237",
+    "an error that affects only small outputs stays within the tolerance",
+    was="far below any error of logic",
+)
 def small_outputs_hide_errors():
     for small in (2e-5, 1e-6, -3e-5):
         good = torch.tensor([9.0, small])
@@ -45,18 +49,18 @@ def small_outputs_hide_errors():
         assert close(bad, good, rtol=0, atol=9e-5) and not close(bad, good, rtol=1e-5, atol=0)
 
 
-@claim(f"{HERE}#cbaafe060", "a list for a tuple is a note", was="structure is compared")
+@claim(f"{HERE}#cbaafe060", "a list instead of a tuple is a note", was="structure is compared")
 def a_list_for_a_tuple_is_a_note():
     assert check_parity(lambda x: (x, x), lambda x: [x, x], torch.ones(2)).ok
 
 
-@claim(f"{HERE}#c87cd8f92", "The same holds for any purely relative measure")
+@claim(f"{HERE}#c87cd8f92", "Any purely relative measure has the same problem")
 def ulps_near_zero():
     far = [ulp_distance(torch.tensor([v]), torch.tensor([v]) + 1e-6).item() for v in (1.0, 1e-5, 0.0)]
     assert far[0] < 100 < far[1] < far[2]
 
 
-@claim(f"{HERE}#cfbcd77ab", "is not traced in strict mode", was="None of the whole zoo refuses")
+@claim(f"{HERE}#cfbcd77ab", "cannot be traced in strict mode", was="None of the whole zoo refuses")
 def a_dict_is_not_traced_in_strict_mode():
     class Maps(nn.Module):
         def forward(self, x):
@@ -80,8 +84,11 @@ def assert_close_compares_more_than_values():
         assert close(good, good) and not close(good, bad)
 
 
-@claim(f"{HERE}#c0719b6db", "about ten times that for float32, twice for bfloat16, and several hundred million times")
-@claim(f"{HERE}#c0719b6db", "`torch.allclose` has 1e-5 and 1e-8 for every dtype")
+@claim(
+    f"{HERE}#c0719b6db",
+    "about ten times `eps` for float32, twice `eps` for bfloat16, and several hundred million times `eps` for float64",
+)
+@claim(f"{HERE}#c0719b6db", "`torch.allclose` uses 1e-5 and 1e-8 for every dtype")
 def tolerances_by_dtype():
     for dtype, least, most in ((torch.float32, 8, 12), (torch.bfloat16, 1.8, 2.3), (torch.float64, 2e8, 9e8)):
         rtol, _ = torch.testing._comparison.default_tolerances(dtype)
@@ -94,7 +101,7 @@ def tolerances_by_dtype():
     assert not torch.allclose(one + torch.finfo(one.dtype).eps, one) and close(one + torch.finfo(one.dtype).eps, one)
 
 
-@claim(f"{HERE}#ce3463983", "batch normalisation with mean 0 and variance 1, which hides a normalisation that was lost")
+@claim(f"{HERE}#ce3463983", "batch normalisation with mean 0 and variance 1, which hides a missing normalisation")
 def fresh_statistics_hide_a_lost_normalisation():
     for norm, shape in (
         (nn.BatchNorm1d(3), (4, 3)),
@@ -152,8 +159,8 @@ class Halves(nn.Module):
         return x.reshape(2, int(x.shape[0]) // 2, -1).sum(1)
 
 
-@claim(f"{HERE}#cbaafe060", "a size stays open only when you say so")
-@claim(f"{HERE}#cbaafe060", "But it *refuses* another batch size, where a trace may answer wrongly")
+@claim(f"{HERE}#cbaafe060", "a size stays dynamic only when you say so")
+@claim(f"{HERE}#cbaafe060", "But it *raises* for another batch size, where a trace may return a wrong result")
 def another_batch_size():
     four, eight = torch.ones(4, 3), torch.ones(8, 3)
     traced = torch.jit.trace(Halves(), four, check_trace=False)
@@ -171,7 +178,7 @@ def another_batch_size():
     assert free(eight).shape == linear(eight).shape
 
 
-@claim(f"{HERE}#cbaafe060", "`inf` in the reference if the tolerance is a share of it")
+@claim(f"{HERE}#cbaafe060", "`inf` in the reference if the tolerance is a fraction of it")
 @claim(f"{HERE}#cbaafe060", "outputs that are all zero or constant")
 def checks_that_say_nothing():
     good = torch.tensor([1.0, torch.inf, 2.0])
