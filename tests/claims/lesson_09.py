@@ -153,7 +153,7 @@ def left_aside(x):
     return x, later
 
 
-@claim(f"{LESSON}#cf62f639c", "Calling, weights, modes, copies, device and dtype work as in eager mode.")
+@claim(f"{LESSON}#cf62f639c", "Calls, weights, modes, copies, device and dtype work as in eager mode.")
 def what_works() -> None:
     for module in (nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Sequential(nn.Linear(2, 2), nn.ReLU())):
         scripted = torch.jit.script(copy.deepcopy(module).eval())
@@ -166,7 +166,7 @@ def what_works() -> None:
 
 @claim(
     f"{LESSON}#cf62f639c",
-    "A *scripted* module of the same type may be assigned, and the model computes with it from then on.",
+    "You can assign a *scripted* module of the same type, and the model computes with it from then on.",
     was="whatever would change the type is refused, no other submodule can be assigned",
 )
 def another_submodule() -> None:
@@ -181,7 +181,7 @@ def another_submodule() -> None:
     assert torch.equal(scripted(x), other(x))
 
 
-@claim(f"{LESSON}#cf62f639c", 'say "is not supported on ScriptModules", also where the type would stay the same.')
+@claim(f"{LESSON}#cf62f639c", 'raise "is not supported on ScriptModules", even where the type would stay the same.')
 def switched_off_by_name() -> None:
     scripted = torch.jit.script(Holds(nn.Linear(2, 2)))
     acts: tuple[Callable[[], Any], ...] = (
@@ -200,7 +200,7 @@ def switched_off_by_name() -> None:
 
 @claim(
     f"{LESSON}#cf62f639c",
-    "a method is there only if it was compiled or is marked `@torch.jit.ignore` or `@torch.jit.unused`",
+    "it has a method only if the method was compiled or is marked `@torch.jit.ignore` or `@torch.jit.unused`",
     was="a method that nobody compiled does not exist",
 )
 def methods_that_are_there() -> None:
@@ -214,8 +214,8 @@ def methods_that_are_there() -> None:
 
 @claim(
     f"{LESSON}#c301e0f0d",
-    "A buffer it *replaces*, on the side that was converted. So the eager model is left with `float64` weights and "
-    "`float32` statistics, and takes neither dtype.",
+    "it *replaces* a buffer, on the side that you convert. The eager model is therefore left with `float64` weights "
+    "and `float32` statistics, and accepts inputs of neither dtype.",
     was="the eager model is float64 as well",
 )
 def converted_on_one_side() -> None:
@@ -236,7 +236,7 @@ def converted_on_one_side() -> None:
     assert traced.double().running_mean.dtype == torch.float64
 
 
-@claim(f"{LESSON}#c301e0f0d", "A loaded or traced one cannot be indexed at all.")
+@claim(f"{LESSON}#c301e0f0d", "A loaded or traced `Sequential` cannot be indexed at all.")
 def indexing() -> None:
     eager = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     scripted = torch.jit.script(eager)
@@ -279,7 +279,7 @@ def an_error_waits() -> None:
 
 @claim(
     f"{LESSON}#c1a1733f8",
-    "What was raised stands behind the last traceback, with its class: one line here, more if the message has more.",
+    "The original error follows the last traceback, with its class: one line here, more if the message has more.",
     was="read the last line",
 )
 def where_the_cause_is() -> None:
@@ -313,8 +313,8 @@ def modes_in_forks() -> None:
 
 @claim(
     f"{LESSON}#box-dropped-why",
-    "A list or dict needs one type for all of its values, an empty one has none to infer, and a set has none at all. "
-    "What has no type is left out, silently",
+    "A list or dict needs one type for all of its values, an empty one has no values to infer it from, and a set has "
+    "no type at all. A value without a type is left out silently",
     was="lists and dicts of them: whatever TorchScript has a type for",
 )
 def what_a_box_loses() -> None:
@@ -332,7 +332,10 @@ def an_annotated_box() -> None:
     error_of(lambda: torch.jit.script(Typed((["a"],))))
 
 
-@claim(f"{LESSON}#box-dropped-why", "Its weights come with the course, so they are the same bits on every machine.")
+@claim(
+    f"{LESSON}#box-dropped-why",
+    "The model's weights ship with the course, so they are bitwise identical on every machine.",
+)
 def shipped_weights() -> None:
     first, second = models.trained_digit_net(), models.trained_digit_net()
     assert all(
@@ -369,7 +372,7 @@ def stored_scores_are_close() -> None:
 
 @claim(
     f"{LESSON}#c24024b2f",
-    "through a fork its type is lost, as in Python, and it is some other `std::exception`",
+    "through a fork it loses its type, as in Python, and is some other `std::exception`",
     was="a raise in the model is a JITException",
 )
 def a_raise_in_cpp() -> None:
@@ -469,7 +472,7 @@ def answers_by_reference() -> None:
     assert [x.item() for x in fresh] == [0, 2, 4]
 
 
-@claim(f"{SOLUTIONS}#why-09-4", "is not a `RuntimeError`, so `Exception` is what a server catches")
+@claim(f"{SOLUTIONS}#why-09-4", "is not a `RuntimeError`, so a server catches `Exception`")
 def what_a_server_catches() -> None:
     for act in (lambda: positive(-torch.ones(1)), lambda: asserts(-torch.ones(1))):
         error = error_of(act)
@@ -482,7 +485,7 @@ def what_a_server_catches() -> None:
 
 @claim(
     f"{SOLUTIONS}#why-09-4",
-    "puts the cause last; that of the reader puts it first",
+    "puts the cause last; the archive reader's text puts it first",
 )
 def where_a_text_says_it() -> None:
     for act in (lambda: positive(-torch.ones(1)), lambda: asserts(-torch.ones(1)), lambda: doubled_rows(torch.ones(2))):
@@ -522,7 +525,7 @@ class Ignores(nn.Module):
 
 @claim(
     f"{LESSON}#ce42f43f6",
-    "an error of Python code behind `@torch.jit.ignore` arrives as a `RuntimeError`",
+    "error in Python code behind `@torch.jit.ignore` arrives as a `RuntimeError`",
     was="what the model raises itself reaches you as torch.jit.Error, with one exception: a fork",
 )
 def an_error_behind_ignore() -> None:
@@ -534,7 +537,7 @@ def an_error_behind_ignore() -> None:
     assert isinstance(error_of(lambda: doubled_rows(torch.ones(2))), RuntimeError)
 
 
-@claim(f"{LESSON}#cf62f639c", "What raises in this table does so for one of three reasons")
+@claim(f"{LESSON}#cf62f639c", "The operations that raise in this table do so for one of three reasons")
 def three_reasons() -> None:
     scripted = torch.jit.script(Holds(nn.Linear(2, 2)))
     by_type: tuple[Callable[[], Any], ...] = (
@@ -550,7 +553,7 @@ def three_reasons() -> None:
         assert "does not have a __getstate__" in str(error_of(act))
 
 
-@claim(f"{LESSON}#c301e0f0d", "a hook that you put there is never called by the compiled model")
+@claim(f"{LESSON}#c301e0f0d", "the compiled model never calls a hook that you register there")
 def hooks_on_the_eager_child() -> None:
     for name in ("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook"):
         eager = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
@@ -566,7 +569,7 @@ def hooks_on_the_eager_child() -> None:
 @claim(
     f"{LESSON}#cdde9b0b9",
     "For a tensor, or a tuple of tensors, `torch::jit::pickle_save` writes bytes that `torch.load` accepts with "
-    "`weights_only=True`; a list or a dict it rejects in that mode.",
+    "`weights_only=True`; in that mode it rejects a list or a dict.",
     was="pickle_save writes bytes that torch.load accepts with weights_only=True",
 )
 def what_pickle_save_writes() -> None:
@@ -582,7 +585,7 @@ def what_pickle_save_writes() -> None:
 
 @claim(
     f"{LESSON}#c8a00f7be",
-    "It does not take a compiled module, traced or scripted",
+    "It does not accept a compiled module, traced or scripted",
     was="it does not take what is compiled already",
 )
 def exports_of_what_is_compiled() -> None:
@@ -603,8 +606,8 @@ def exports_of_what_is_compiled() -> None:
         assert torch.equal(torch.export.export(module, (x,)).module()(x), module(x))
 
 
-@claim(f"{SOLUTIONS}#why-09-1", "for no image it gives one empty part")
-@claim(f"{SOLUTIONS}#why-09-1", "`at::cat` refuses an empty list")
+@claim(f"{SOLUTIONS}#why-09-1", "for no images it returns one empty part")
+@claim(f"{SOLUTIONS}#why-09-1", "`at::cat` rejects an empty list")
 def parts_of_nothing() -> None:
     for shape in ((0, 1), (0, 1, 8, 8), (0,)):
         assert [tuple(part.shape) for part in torch.empty(shape).split(3)] == [shape]

@@ -249,10 +249,10 @@ for act in (lambda: torch.jit.load(sys.argv[1]), lambda: torch.jit.freeze(model)
 """
 
 
-@claim(f"{LESSON}#c6bdf3123", "`script` and `trace` hand back what they got, so calls run Python")
+@claim(f"{LESSON}#c6bdf3123", "`script` and `trace` return what you pass them, so calls run Python")
 @claim(
     f"{LESSON}#c6bdf3123",
-    "on loading should look for this variable first",
+    "appears on loading, look for this variable first",
     was="whoever meets `no attribute '_construct'` has this variable set somewhere",
 )
 def switched_off() -> None:
@@ -310,7 +310,7 @@ def watched_lines() -> None:
 
 @claim(
     f"{LESSON}#c35708c9b",
-    "in Python that compiled code calls or passes by: an `@torch.jit.ignore` method, a dispatch mode, a global hook",
+    "in Python that compiled code calls or goes through: an `@torch.jit.ignore` method, a dispatch mode, a global hook",
     was="in the eager twin, in an `@torch.jit.ignore` method, nowhere else",
 )
 def where_python_runs() -> None:
@@ -330,7 +330,7 @@ def where_python_runs() -> None:
     assert CALLS == ["probe", "hook"]
 
 
-@claim(f"{LESSON}#c5c78374b", "Such a model cannot be saved: a probe is for the workbench.")
+@claim(f"{LESSON}#c5c78374b", "Such a model cannot be saved: a probe is a tool for development.")
 def probes_cannot_be_saved() -> None:
     for module in (Calls(), Ignored(), nn.Sequential(nn.ReLU(), Calls())):
         scripted = torch.jit.script(module)
@@ -340,10 +340,10 @@ def probes_cannot_be_saved() -> None:
 
 @claim(
     f"{LESSON}#c28d9ae0d",
-    "What is called there is neither read nor compiled, and the model can be saved.",
+    "What the branch calls is neither parsed nor compiled, and the model can be saved.",
     was="what the reader does not know must stand in a method of its own, marked unused",
 )
-@claim(f"{LESSON}#c28d9ae0d", "A guarded branch is not *compiled*, and it is still *read*")
+@claim(f"{LESSON}#c28d9ae0d", "Such a branch is not *compiled*, but it is still *parsed*")
 def guarded_branches() -> None:
     x = torch.tensor([3.0])
     for kind in (GuardedFormat, GuardedTry):
@@ -366,10 +366,10 @@ def unused_methods() -> None:
 
 @claim(
     f"{LESSON}#dispatch-blind-why",
-    "Sizes, numbers, lists and loops are the interpreter's own work.",
+    "The interpreter handles sizes, numbers, lists and loops itself.",
     was="a TorchDispatchMode sees every operator",
 )
-@claim(f"{LESSON}#c35708c9b", "not sizes, numbers, lists, nor what was fused")
+@claim(f"{LESSON}#c35708c9b", "it does not see sizes, numbers, lists, or what was fused")
 def what_a_mode_sees() -> None:
     x = torch.ones(2, 3)
     for way in (torch.jit.script(Sizes()), loaded(torch.jit.script(Sizes()))):
@@ -380,7 +380,7 @@ def what_a_mode_sees() -> None:
 
 @claim(
     f"{LESSON}#dispatch-blind-why",
-    "on a CPU with oneDNN, no convolution comes by",
+    "on a CPU with oneDNN, it sees no convolution",
 )
 def fused_convolutions() -> None:
     net, images = models.trained_digit_net(), torch.ones(2, 1, 8, 8)
@@ -393,7 +393,10 @@ def fused_convolutions() -> None:
 
 
 @claim(f"{LESSON}#c616d35b4", "arrives as a `torch.jit.Error`, which is neither a `RuntimeError` nor a `ValueError`")
-@claim(f"{LESSON}#raise-forms-why", "An `assert` is a `torch.jit.Error` whose text says `RuntimeError: AssertionError`")
+@claim(
+    f"{LESSON}#raise-forms-why",
+    "An `assert` raises a `torch.jit.Error` whose text says `RuntimeError: AssertionError`",
+)
 @claim(
     f"{SOLUTIONS}#why-10-4",
     "An `assert` is one of the model's own",
@@ -412,7 +415,7 @@ def what_the_model_raises() -> None:
     assert type(bare) is torch.jit.Error and str(bare).strip().endswith("RuntimeError: AssertionError:")
 
 
-@claim(f"{LESSON}#c616d35b4", "What an operator raises arrives as a `RuntimeError`, whatever it was")
+@claim(f"{LESSON}#c616d35b4", "An exception from an operator arrives as a `RuntimeError`, whatever its type was")
 def what_an_operator_raises() -> None:
     for kind, x, eager in (
         (Rows, torch.ones(2, 3), RuntimeError),
@@ -426,7 +429,7 @@ def what_an_operator_raises() -> None:
 
 @claim(
     f"{LESSON}#raise-forms-why",
-    "What comes through a fork or out of an `@torch.jit.ignore` method has become a `RuntimeError`.",
+    "An error that comes through a fork or out of an `@torch.jit.ignore` method arrives as a `RuntimeError`.",
     was="what you raise yourself arrives as a torch.jit.Error",
 )
 @claim(
@@ -450,7 +453,7 @@ def raised_elsewhere() -> None:
     ]  # fmt: skip
 
 
-@claim(f"{LESSON}#cca4bc411", "**an archive holds the paths of your machine and excerpts of your source**")
+@claim(f"{LESSON}#cca4bc411", "**an archive contains the paths of your machine and excerpts of your source**")
 def paths_in_archives() -> None:
     own = Path(__file__).name.encode()
     for module in (torch.jit.script(Rows()), torch.jit.trace(Plain(), torch.ones(1)), loaded(torch.jit.script(Rows()))):
@@ -469,7 +472,7 @@ def paths_in_archives() -> None:
 
 @claim(
     f"{LESSON}#c07465116",
-    "(An error of *reading* the source, such as a format, comes before there is a class, and stays the same.)",
+    "(An error in *parsing* the source, such as a format, comes before there is a class, and stays the same.)",
     was='"Can\'t redefine method" is all that you get from then on',
 )
 def the_second_attempt() -> None:
@@ -481,10 +484,13 @@ def the_second_attempt() -> None:
         assert "redefine" not in first and "redefine" in second and "redefine" in third
 
 
-@claim(f"{LESSON}#c1677da7f", "A forward hook with types is compiled with the module; one without is refused")
+@claim(
+    f"{LESSON}#c1677da7f",
+    "A forward hook with type annotations is compiled with the module; without them, `torch.jit.script` raises.",
+)
 @claim(
     f"{LESSON}#backward-hook-why",
-    "It is dropped silently.",
+    "The hook is dropped silently.",
     was="a hook without types is refused",
 )
 def hooks_and_scripting() -> None:
@@ -512,7 +518,7 @@ def hooks_and_scripting() -> None:
 
 @claim(
     f"{LESSON}#c9cf0df0e",
-    "a scripted submodule of the same type may be assigned, and the undocumented `define` adds a method",
+    "you can assign a scripted submodule of the same type, and the undocumented `define` adds a method",
     was="structure and code can be read only",
 )
 def two_ways_in() -> None:
@@ -529,7 +535,7 @@ def two_ways_in() -> None:
     assert torch.equal(scripted(torch.ones(1, 2)), other(torch.ones(1, 2)).relu() * 3)
 
 
-@claim(f"{SOLUTIONS}#why-10-2", "With `ignore` and no guard it would call Python, and could not be saved.")
+@claim(f"{SOLUTIONS}#why-10-2", "With `ignore` and no check, it would call Python and could not be saved.")
 def ignore_without_a_guard() -> None:
     scripted = torch.jit.script(Calls())
     CALLS.clear()
