@@ -75,10 +75,10 @@ def while_loop_is_public():
     assert torch.while_loop(lambda x: x.max() > 1, lambda x: (x / 2,), (UP,))[0].max() <= 1
 
 
-@claim(f"{HERE}#state-is-frozen", "what the first call found is a constant")
+@claim(f"{HERE}#state-is-frozen", "the state at export has become a constant")
 @claim(
     f"{HERE}#ca1d55328",
-    "in ONNX in the caller's hands if `forward` takes and returns it, else frozen at export without a warning",
+    "in ONNX, passed by the caller if `forward` takes and returns it, otherwise frozen at export without a warning",
     was="in the caller's hands in ONNX",
 )
 def state_is_frozen_by_the_export():
@@ -92,8 +92,8 @@ def state_is_frozen_by_the_export():
     assert list(file.inputs) == ["x"] and not [w for w in seen if "calls" in str(w.message)]
 
 
-@claim(f"{HERE}#names-are-notes", "onnxruntime does not, so check it in front of the session", was="equal sizes")
-@claim(f"{HERE}#ca1d55328", "onnxruntime does not enforce that equal names are equal sizes")
+@claim(f"{HERE}#names-are-notes", "onnxruntime does not, so check before you call the session", was="equal sizes")
+@claim(f"{HERE}#ca1d55328", "onnxruntime does not enforce that equal names mean equal sizes")
 def equal_names_are_not_enforced():
     class Sums(nn.Module):
         def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def equal_names_are_not_enforced():
         assert file(torch.ones(a, 2), torch.ones(b, 2)).tolist() == [a + b] * 2
 
 
-@claim(f"{HERE}#cc56fbff0", "Here the shape is a demand")
+@claim(f"{HERE}#cc56fbff0", "Here the shape is a requirement")
 def a_fixed_shape_is_demanded():
     file, _, _ = old(nn.Linear(3, 2).eval(), torch.ones(2, 3))
     assert not raises(file, torch.ones(2, 3))
@@ -120,9 +120,9 @@ def dropout_is_gone_in_eval_mode():
         assert not any("Dropout" in kind for kind in counts)
 
 
-@claim(f"{HERE}#c2d3cf18b", "One `If`, both sides right")
-@claim(f"{HERE}#c2d3cf18b", "A `while` comes out as a `Loop`, which runs as long as the data wants")
-@claim(f"{HERE}#ca1d55328", "`dynamo=False` takes it, with a deprecation warning, and keeps `if` and `while`")
+@claim(f"{HERE}#c2d3cf18b", "One `If`, both branches correct")
+@claim(f"{HERE}#c2d3cf18b", "A `while` becomes a `Loop`, which runs for as many iterations as the data requires")
+@claim(f"{HERE}#ca1d55328", "`dynamo=False` accepts it, with a deprecation warning, and keeps `if` and `while`")
 def the_old_route_keeps_a_script():
     file, counts, warned = old(torch.jit.script(Gate()), UP)
     assert counts["If"] == 1 and "DeprecationWarning" in warned
@@ -134,8 +134,8 @@ def the_old_route_keeps_a_script():
 
 
 @claim(f"{HERE}#c11df869f", "A multiplication by 2 is all that is left")
-@claim(f"{HERE}#c11df869f", "The one sign was a `TracerWarning` among the others")
-@claim(f"{HERE}#ca1d55328", "branches and loops are baked, a loop over a size without a warning")
+@claim(f"{HERE}#c11df869f", "The one sign was a `TracerWarning` next to the deprecation warning")
+@claim(f"{HERE}#ca1d55328", "branches and loops are baked in, a loop over a size without a warning")
 def the_old_route_bakes_what_is_not_scripted():
     file, counts, warned = old(Gate(), UP)
     assert "If" not in counts and "TracerWarning" in warned and torch.equal(file(-UP), -UP * 2)
@@ -145,7 +145,7 @@ def the_old_route_bakes_what_is_not_scripted():
     assert "Loop" not in counts and "TracerWarning" not in warned
 
 
-@claim(f"{HERE}#c9c305c91", "It takes any `n`, and works with the first four rows")
+@claim(f"{HERE}#c9c305c91", "Its signature declares any `n`, but the graph uses the first four rows")
 def the_signature_lies():
     file, _, _ = old(Rows(), torch.ones(4, 3), input_names=["x"], dynamic_axes={"x": {0: "n"}})
     x = torch.arange(18.0).reshape(6, 3)
@@ -162,7 +162,7 @@ def the_mobile_optimiser_fails():
         assert raises(optimize_for_mobile, torch.jit.script(model.eval()))
 
 
-@claim(f"{HERE}#c6212ea83", "the `fallback` to the old one that earlier releases offered is gone")
+@claim(f"{HERE}#c6212ea83", "the `fallback` to the legacy exporter that earlier releases offered is gone")
 def no_fallback():
     import inspect
 

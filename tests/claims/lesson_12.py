@@ -51,7 +51,7 @@ class WithIds(nn.Module):
 
 @claim(
     f"{LESSON}#c39abc0cf",
-    "The `state_dict` of this archive has the names of the eager model",
+    "The `state_dict` of this archive has the same names as the eager model",
     was="An archive's `state_dict` has the names of the eager model.",
 )
 def names_in_a_state_dict() -> None:
@@ -65,7 +65,7 @@ def names_in_a_state_dict() -> None:
     assert "layer.weight" not in frozen.state_dict()
 
 
-@claim(f"{LESSON}#c8a478a2e", "You don't call it directly: `.module()` makes a module of it.")
+@claim(f"{LESSON}#c8a478a2e", "You don't call it directly: `.module()` turns it into a module.")
 def a_program_is_not_called() -> None:
     program = export(nn.Linear(2, 2), (torch.ones(2, 2),))
     file = io.BytesIO()
@@ -78,7 +78,7 @@ def a_program_is_not_called() -> None:
 
 @claim(
     f"{LESSON}#guards-note",
-    "Neither the dtype nor the number of dimensions is among them",
+    "They cover neither the dtype nor the number of dimensions",
     was="What was assumed is checked, and refused aloud.",
 )
 @claim(f"{LESSON}#cd39761d2", "the guards of `.module()` cover sizes")
@@ -93,7 +93,7 @@ def guards_of_a_module() -> None:
 
 @claim(
     f"{LESSON}#c8a1d09ba",
-    "By default, sizes 0 and 1 in the example are taken for constants.",
+    "By default, export treats sizes 0 and 1 in the example as constants.",
     was="Sizes 0 and 1 are always taken for constants.",
 )
 def sizes_zero_and_one() -> None:
@@ -107,8 +107,8 @@ def sizes_zero_and_one() -> None:
     assert free(torch.ones(7, 2)).shape == (7, 2)
 
 
-@claim(f"{LESSON}#c8a1d09ba", "A named `Dim` is a promise: export raises if the size cannot stay free.")
-@claim(f"{SOLUTIONS}#why-12-1", "where `AUTO` gives in with a line in the log")
+@claim(f"{LESSON}#c8a1d09ba", "A named `Dim` is a promise: export raises if the size cannot stay dynamic.")
+@claim(f"{SOLUTIONS}#why-12-1", "`AUTO` then fixes it with a line in the log")
 def a_promise_and_a_wish() -> None:
     def fixed(x: Tensor) -> Tensor:
         return x + torch.ones(3, 2)
@@ -123,10 +123,10 @@ def a_promise_and_a_wish() -> None:
 
 @claim(
     f"{LESSON}#c9238efd0",
-    "The program took the two arguments for one, and reads the second for both.",
+    "The program treats the two arguments as one, and reads the second for both.",
     was="The program took the two arguments for one.",
 )
-@claim(f"{LESSON}#c9238efd0", "is an object of its own and does not fall into this trap")
+@claim(f"{LESSON}#c9238efd0", "is a separate object and does not fall into this trap")
 def one_tensor_for_two_arguments() -> None:
     class Digits(nn.Module):
         def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ def branches_on_values() -> None:
         assert "GuardOnDataDependent" in error_of(lambda: export(OnBuffer(), (x,)))
 
 
-@claim(f"{LESSON}#c4bebb950", "(A branch on a size becomes a guard, one on the dtype was decided above.)")
+@claim(f"{LESSON}#c4bebb950", "(A branch on a size becomes a guard; a branch on the dtype was decided at export, as above.)")
 def branches_on_sizes() -> None:
     def by_size(x: Tensor) -> Tensor:
         return x * 2 if x.shape[0] > 3 else x - 1
@@ -215,8 +215,8 @@ def branches_on_sizes() -> None:
 
 @claim(
     f"{LESSON}#c5872151f",
-    "return as many tensors on both sides, of the same dtypes and numbers of dimensions. "
-    "(A size may differ: it is then free in the result.)",
+    "return the same number of tensors, with the same dtypes and numbers of dimensions. "
+    "(A size may differ: it is then dynamic in the result.)",
     was="pure and give tensors of the same shape and dtype",
 )
 def two_sides_of_a_cond() -> None:
@@ -229,7 +229,7 @@ def two_sides_of_a_cond() -> None:
         assert error_of(lambda if_true=if_true: sides(if_true, lambda x: x + 1)) != ""
 
 
-@claim(f"{LESSON}#cf0781d10", "The first returns its input itself (write `x.clone()`), the second changes it in place.")
+@claim(f"{LESSON}#cf0781d10", "The first function returns its input itself (write `x.clone()`); the second changes it in place.")
 def impure_sides() -> None:
     def tried(if_true: Callable[[Tensor], Tensor]) -> str:
         def choose(x: Tensor) -> Tensor:
@@ -245,8 +245,8 @@ def impure_sides() -> None:
 
 @claim(
     f"{LESSON}#cf0781d10",
-    "A loop is `torch.while_loop`: condition, body, and what the body carries from round to round. "
-    "Its documentation calls it a *prototype*",
+    "For a loop, use `torch.while_loop`. It takes a condition, a body, and the values that the body carries from one "
+    "iteration to the next. Its documentation calls it a *prototype*",
     was="A loop is `while_loop` […]. It still stands in a private module.",
 )
 def the_public_loop() -> None:
@@ -265,7 +265,7 @@ def the_public_loop() -> None:
 
 @claim(
     f"{LESSON}#c6b03182e",
-    "the module of an exported program says `training` whatever was exported; its mode was fixed at export",
+    "the module of an exported program reports `training` whatever was exported; its mode was fixed at export",
 )
 def the_mode_of_an_exported_module() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
@@ -307,7 +307,7 @@ def counted(model: nn.Module) -> tuple[list[float], bool]:
 
 @claim(
     f"{LESSON}#c78d4990b",
-    "The `int` **freezes silently**, the plain tensor that is *assigned* freezes with a warning, the buffer lives.",
+    "The `int` **freezes silently**, the plain tensor that is *assigned* freezes with a warning, and the buffer keeps counting.",
     was="the plain tensor freezes with a warning",
 )
 def three_counters() -> None:
@@ -316,11 +316,11 @@ def three_counters() -> None:
     assert counted(InBuffer()) == ([1, 2, 3], False)
 
 
-@claim(f"{LESSON}#state-in-place-note", "It counts, without a warning, and it is **off by one**")
-@claim(f"{LESSON}#state-in-place-note", "which it shares with your model. Run one, and the other moves.")
+@claim(f"{LESSON}#state-in-place-note", "It counts, without a warning, and the count is **off by one**")
+@claim(f"{LESSON}#state-in-place-note", "which it shares with your model. Run one, and the other changes too.")
 @claim(
     f"{LESSON}#c4eb39018",
-    "a plain tensor changed in place, an example that passes one tensor twice, and a branch on dtype",
+    "a plain tensor changed in place, an example that passes one tensor twice, and a branch on the dtype",
     was="two losses are silent: an `int` that counts, and an example that passes one tensor twice",
 )
 def a_tensor_changed_in_place() -> None:
@@ -350,7 +350,7 @@ def by_converter(model: nn.Module, x: Tensor) -> nn.Module:
 
 @claim(
     f"{LESSON}#c68856a1f",
-    "Not every graph lets it (a scripted GRU stays fixed at the sizes of its example), so compare with other sizes.",
+    "It cannot do so in every graph (a scripted GRU stays fixed at the sizes of its example), so compare with other sizes.",
     was="Equal to the last bit, for any batch: sizes above 1 in the example become variable by themselves.",
 )
 def sizes_that_the_converter_frees() -> None:
@@ -407,7 +407,7 @@ class AppendInside(nn.Module):
 
 @claim(
     f"{LESSON}#c9a628a27",
-    "sides of different dtypes, a `raise`, an in-place change or a list's `append` inside",
+    "those with different dtypes on the two sides, or with a `raise`, an in-place change or a list's `append` inside",
     was="Branches hold on both sides",
 )
 def branches_that_the_converter_rejects() -> None:
@@ -446,7 +446,7 @@ class Forked(nn.Module):
         return torch.jit.wait(torch.jit.fork(torch.sin, x)) + 1
 
 
-@claim(f"{LESSON}#c9a628a27", "the fixed loop is unrolled, loops on data and `fork` are rejected")
+@claim(f"{LESSON}#c9a628a27", "the fixed loop is unrolled, and `fork` and loops whose length depends on the input are rejected")
 def loops_and_the_converter() -> None:
     x = torch.ones(3, 2)
     assert torch.equal(by_converter(FourRounds(), x)(x), FourRounds()(x))
@@ -454,7 +454,7 @@ def loops_and_the_converter() -> None:
         assert error_of(lambda kind=kind: by_converter(kind(), x)) != ""
 
 
-@claim(f"{LESSON}#c9a628a27", "The `int` is again the one that converts and is wrong.")
+@claim(f"{LESSON}#c9a628a27", "Again, the `int` converts and is wrong.")
 def counters_and_the_converter() -> None:
     for kind, expected in ((InInt, [1, 1, 1]), (InBuffer, [1, 2, 3]), (InTensor, [1, 2, 3])):
         with warnings.catch_warnings():
@@ -469,7 +469,7 @@ def traced() -> torch.jit.ScriptModule:
 
 
 @claim(
-    f"{LESSON}#c82093a31", "`torch.export` does not take a `ScriptModule`, and its message names the tool that does:"
+    f"{LESSON}#c82093a31", "`torch.export` does not accept a `ScriptModule`, and its error message names the tool that does:"
 )
 def export_and_compiled_modules() -> None:
     scripted = torch.jit.script(nn.Linear(2, 2).eval())
@@ -479,8 +479,8 @@ def export_and_compiled_modules() -> None:
 
 @claim(
     f"{LESSON}#c613f3a76",
-    "A module that was scripted or frozen is rejected when it is handed over itself; a trace, or a scripted part of an "
-    "eager model, is accepted.",
+    "A scripted or frozen module is rejected when you pass it directly; a trace, or a scripted part of an eager model, "
+    "is accepted.",
     was="`torch.compile` […] refuses what is already TorchScript",
 )
 def compile_and_compiled_modules() -> None:
@@ -504,7 +504,7 @@ def a_program_that_has_been_called() -> None:
 
 @claim(
     f"{SOLUTIONS}#why-12-2",
-    "to return the operand itself is aliasing, and is rejected. Where both sides are cheap, `torch.where",
+    "returning the operand itself is aliasing, and is rejected. If both sides are cheap, `torch.where",
 )
 def a_branch_by_where() -> None:
     def dimmed(image: Tensor) -> Tensor:
@@ -517,7 +517,7 @@ def a_branch_by_where() -> None:
 
 @claim(
     f"{LESSON}#cca3ba0e5",
-    "the safetensors hold *other* weights",
+    "the safetensors file has *different* weights",
     was="the publisher ships the same network as ONNX and its weights as safetensors",
 )
 def weights_beside_the_archive() -> None:
