@@ -167,7 +167,9 @@ class ChangesItsArgument(nn.Module):
 
 
 @claim(f"{LESSON}#ca654de81", "a model may change them in place, and the request must contain them as they were")
-@claim(f"{SOLUTIONS}#cde128629", "the request must contain it as it was passed: some models change an argument in place")
+@claim(
+    f"{SOLUTIONS}#cde128629", "the request must contain it as it was passed: some models change an argument in place"
+)
 def arguments_after_a_call() -> None:
     scripted = torch.jit.script(ChangesItsArgument())
     for form in (ChangesItsArgument(), scripted, torch.jit.freeze(scripted.eval())):

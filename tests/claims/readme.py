@@ -65,7 +65,7 @@ def same_names():
 @claim("README.md", "`course inspect model.pt` says what stands in a model file, without loading it, and ends with 1")
 @claim(
     "course_utils/classroom/cli.py",
-    "as soon as the file is loaded; with 2 where the file or the arguments cannot be used.",
+    "runs as soon as the file is loaded; 2 if the file or the arguments cannot be used.",
 )
 def the_ends_of_inspect():
     with tempfile.TemporaryDirectory() as folder:
