@@ -28,10 +28,13 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli.app, arguments)
 
 
-def test_without_a_verb_the_verbs_are_shown() -> None:
+def test_without_a_command_the_commands_are_shown_and_no_summary_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     output = run().output
-    for verb in ("doctor", "lab", "status", "hint", "reset", "update"):
-        assert f"  {verb} " in output
+    for name in ("doctor", "lab", "status", "hint", "reset", "inspect", "update", "migrate", "zoo"):
+        assert f"  {name} " in output
+        assert "``" not in run(name, "--help").output
+    assert "..." not in output.partition("Commands:")[2] and "``" not in output
 
 
 # --- status
@@ -85,7 +88,7 @@ def test_the_version_is_printed() -> None:
 
 @pytest.mark.parametrize("name", ["90.1", "90_counting", "exercises/90_counting.ipynb"])
 def test_a_lesson_has_several_names(name: str) -> None:
-    assert run("reset", name).output.startswith("exercises for lesson 90 are as new")
+    assert run("reset", name).output.startswith("exercise notebook 90 has been reset")
 
 
 def test_a_near_name_is_offered() -> None:
@@ -127,11 +130,11 @@ def test_a_hint_that_is_not_there(arguments: tuple[str, ...], says: str) -> None
 
 
 def test_reset(course: manifest.Course) -> None:
-    assert run("reset", "90").output == "exercises for lesson 90 are as new; nothing was changed in them\n"
+    assert run("reset", "90").output == "exercise notebook 90 has been reset; you had not changed it\n"
     set_source(course.root / "exercises" / COUNTING, "answer-90-2", "word = 'mine'")
     output = run("reset", "90").output
     [kept] = (course.root / "exercises" / "kept").iterdir()
-    assert output == f"exercises for lesson 90 are as new; your version: {kept.relative_to(course.root)}\n"
+    assert output == f"exercise notebook 90 has been reset; your version is in {kept.relative_to(course.root)}\n"
 
 
 @pytest.mark.parametrize(
@@ -232,7 +235,7 @@ def test_lab_on_a_port_that_is_taken(started: list[list[str]]) -> None:
         result = run("lab", "--port", str(port))
     assert (result.exit_code, started) == (2, [])
     assert result.stderr == (
-        f"course: port {port} is taken. Stop the program that uses it, "
+        f"course: port {port} is in use. Stop the program that uses it, "
         f"or choose another: course lab --port {port + 1}\n"
     )
 

@@ -1,5 +1,7 @@
-"""The ``course`` command: check the environment, open JupyterLab, see progress, get a hint, start again, update; look
-inside a model file, try the classifiers of torchvision, take a model out of TorchScript."""
+"""The command of the TorchScript course.
+
+For learners: doctor, lab, status, hint, reset and update. For your own model files: inspect and migrate.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from course_utils.classroom import manifest, progress
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 console = Console()
 FIRST_PORT = 8888
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object in place of text")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object instead of text")]
 
 
 def _version(wanted: bool) -> None:
@@ -58,7 +60,11 @@ def before_each_command(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Check this environment; every line is ok, a warning or a problem, with what to do. Ends with 1 for a problem."""
+    """Check this environment.
+
+    Each line of the report is ok, a warning or a problem, with what to do about it. Exit status: 1 if there is a
+    problem, else 0.
+    """
     from course_utils.classroom import doctor as examination
 
     raise typer.Exit(examination.main(as_json=True) if as_json else examination.main())
@@ -67,12 +73,15 @@ def doctor(as_json: Json = False) -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(
     context: typer.Context,
-    port: Annotated[int | None, typer.Option(help="serve on this port (default: the first free one from 8888)")] = None,
+    port: Annotated[int | None, typer.Option(help="port to serve on (default: the first free port from 8888)")] = None,
 ) -> None:
-    """Open JupyterLab on lesson 00. Further options go to JupyterLab, such as --no-browser."""
+    """Open JupyterLab on lesson 00.
+
+    Other options, such as --no-browser, are passed to JupyterLab.
+    """
     course = manifest.load()
     if port is not None and not _is_free(port):
-        _stop(f"port {port} is taken. Stop the program that uses it, or choose another: course lab --port {port + 1}")
+        _stop(f"port {port} is in use. Stop the program that uses it, or choose another: course lab --port {port + 1}")
     _trust(course)
     arguments = [
         sys.executable,
@@ -96,9 +105,10 @@ def lab(
 
 @app.command()
 def status(
-    lesson: Annotated[str | None, typer.Argument(help="this lesson only, such as 03")] = None, as_json: Json = False
+    lesson: Annotated[str | None, typer.Argument(help="show only this lesson, such as 03")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Show which exercises are passed, tried or open."""
+    """Show which exercises you have passed or tried."""
     course, done = manifest.load(), progress.load()
     shown = _lesson(course, lesson).exercises if lesson else tuple(course.exercises())
     if as_json:
@@ -130,8 +140,8 @@ def status(
 
 @app.command()
 def hint(
-    exercise: Annotated[str, typer.Argument(help="such as 01.2")],
-    level: Annotated[int | None, typer.Argument(help="1 is the vaguest; default: the next one")] = None,
+    exercise: Annotated[str, typer.Argument(help="an exercise, such as 01.2")],
+    level: Annotated[int | None, typer.Argument(help="1 is the least specific (default: the next hint)")] = None,
 ) -> None:
     """Show a hint for an exercise."""
     from course_utils.classroom import exercises
@@ -144,8 +154,11 @@ def hint(
 
 
 @app.command()
-def reset(lesson: Annotated[str, typer.Argument(help="such as 01, or 01_tracing")]) -> None:
-    """Bring a lesson's exercise notebook back to its first state. Your version is kept in exercises/kept/."""
+def reset(lesson: Annotated[str, typer.Argument(help="a lesson, such as 01 or 01_tracing")]) -> None:
+    """Reset a lesson's exercise notebook.
+
+    Your version is kept in exercises/kept/.
+    """
     from course_utils.classroom import learner_files
 
     course = manifest.load()
@@ -155,8 +168,8 @@ def reset(lesson: Annotated[str, typer.Argument(help="such as 01, or 01_tracing"
     except learner_files.LearnerFilesError as error:
         _stop(str(error))
     typer.echo(
-        f"exercises for lesson {found.id} are as new; "
-        + (f"your version: {kept}" if kept else "nothing was changed in them")
+        f"exercise notebook {found.id} has been reset; "
+        + (f"your version is in {kept}" if kept else "you had not changed it")
     )
 
 
@@ -165,12 +178,12 @@ def inspect(
     file: Annotated[str, typer.Argument(help="a model file, such as model.pt")],
     code: Annotated[str | None, typer.Option(help="print the code of this method, such as forward")] = None,
     as_json: Json = False,
-    everything: Annotated[bool, typer.Option("--all", help="print long lists whole")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="do not shorten long lists")] = False,
 ) -> None:
-    """Look inside a model file without loading it and without running any of it.
+    """Look inside a model file without loading it.
 
-    Ends with 0 where nothing was found against it; with 1 for a finding: a warning (damage is one), or code that acts
-    as soon as the file is loaded; with 2 where the file or the arguments cannot be used.
+    None of its code is run. Exit status: 0 if there are no findings; 1 for a warning (damage is one) or for code that
+    runs as soon as the file is loaded; 2 if the file or the arguments cannot be used.
     """
     from course_utils.tools import archive
 
@@ -189,7 +202,10 @@ def inspect(
 
 @app.command()
 def update() -> None:
-    """Get the newest version of the course by git and carry your answers over."""
+    """Update the course and keep your answers.
+
+    Gets the newest version with git. A copy of each notebook that you changed goes to kept/ in its folder.
+    """
     from course_utils.classroom import learner_files
 
     def end(number: int, _: object) -> None:
@@ -207,26 +223,26 @@ def update() -> None:
 
 @app.command()
 def migrate(
-    model: Annotated[str, typer.Argument(help="a TorchScript archive that you trust: trying it runs code in it")],
+    model: Annotated[str, typer.Argument(help="a TorchScript file that you trust: migrating it runs its code")],
     inputs: Annotated[
         list[str],
         typer.Option(
-            help="an argument of forward; repeat it for each, in order: 1x3x64x64:float32, "
+            help="one argument of forward; repeat the option for each argument, in order: 1x3x64x64:float32, "
             '"2x5:int64<100", int=3, float=0.5, bool=true, str=sum, none'
         ),
     ],
-    into: Annotated[str | None, typer.Option(help="a folder for what is made; nothing in it is replaced")] = None,
-    routes: Annotated[str, typer.Option(help="out of convert, onnx, aoti, joined by commas")] = "convert,onnx",
+    into: Annotated[str | None, typer.Option(help="output directory; existing files are not overwritten")] = None,
+    routes: Annotated[str, typer.Option(help="any of convert, onnx, aoti, separated by commas")] = "convert,onnx",
     seconds: Annotated[float, typer.Option(help="time limit for each route")] = 180.0,
     run_anyway: Annotated[
-        bool, typer.Option("--run-anyway", "--yes", help="run an archive that inspect warns of, without asking")
+        bool, typer.Option("--run-anyway", "--yes", help="run the file without asking, even if inspect warns about it")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Try to take an archive out of TorchScript, and prove what came out.
+    """Migrate a TorchScript file and verify each result.
 
-    Repeat --inputs for each argument. Ends with 0 where a route holds, with 1 where none does, with 2 where the archive
-    or the arguments cannot be used.
+    Exit status: 0 if the result of at least one route matches on every input tried, 1 if none does, 2 if the file or
+    the arguments cannot be used.
     """
     try:
         findings = _findings(model)
@@ -236,10 +252,10 @@ def migrate(
         if findings and not run_anyway:
             for line in findings:
                 typer.echo(f"  {line}", err=True)
-            if not _is_asked(f"{Path(model).name} is not harmless, as far as its text tells. Run it all the same?"):
+            if not _is_asked(f"{Path(model).name} may do harm: see the lines above. Run it anyway?"):
                 _stop(
-                    f"{Path(model).name} was not run: look at the lines above and at course inspect. "
-                    "If you trust its maker, repeat with --run-anyway."
+                    f"{Path(model).name} was not run: see the lines above and course inspect. "
+                    "If you trust its author, repeat with --run-anyway."
                 )
         wanted = [route.strip() for route in routes.split(",") if route.strip()]
         report = migration.migrate(model, example, into=into, routes=wanted, seconds=seconds, run_anyway=True)
@@ -254,14 +270,17 @@ def migrate(
 
 @app.command()
 def zoo(
-    only: Annotated[list[str] | None, typer.Option(help="this model only; may be given several times")] = None,
-    output: Annotated[Path | None, typer.Option(help="the table (default: docs/zoo.json of the course)")] = None,
-    memory: Annotated[float | None, typer.Option(help="GiB for a model (default: half of what is free)")] = None,
-    again: Annotated[bool, typer.Option("--again", help="make rows anew that are there already")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="convert only this model; repeat the option for more")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="the table to write (default: docs/zoo.json of the course)")
+    ] = None,
+    memory: Annotated[float | None, typer.Option(help="GiB per model (default: half of the free memory)")] = None,
+    again: Annotated[bool, typer.Option("--again", help="recompute existing rows")] = False,
 ) -> None:
-    """Convert every torchvision classifier and compare it with eager: half an hour, and it goes on where it ended.
+    """Convert and check the torchvision classifiers.
 
-    Ends with 0 where every row was made, with 1 where one failed, with 2 where the arguments cannot be used.
+    For instructors and maintainers: takes about 30 minutes and resumes where it stopped. Exit status: 0 if every row
+    was made, 1 if one failed, 2 if the arguments cannot be used.
     """
     import psutil
 
@@ -272,7 +291,7 @@ def zoo(
     try:
         known = table.names()
         if unknown := [name for name in only or () if name not in known]:
-            _stop(f"there is no model {unknown[0]!r}; the names are those of torchvision.models.list_models()")
+            _stop(f"there is no model {unknown[0]!r}; use a name from torchvision.models.list_models()")
         open_rows = table.missing(path, only or known, again=again)
         failed = 0
         with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console) as bar:
@@ -286,7 +305,7 @@ def zoo(
     except table.ZooError as error:
         _stop(str(error))
     except KeyboardInterrupt:
-        _stop("interrupted; every finished row is in the table, and the same command goes on from there")
+        _stop("interrupted; every finished row is in the table, and the same command resumes from there")
     raise typer.Exit(1 if failed else 0)
 
 

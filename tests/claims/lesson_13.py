@@ -1,4 +1,4 @@
-"""Lesson 13: what each stage of the whole way keeps, drops and proves, and the rewrite of an archive."""
+"""Lesson 13: what each stage from end to end keeps, drops and proves, and the rewrite of an archive."""
 
 # No `from __future__ import annotations`: the models here are scripted.
 
@@ -41,7 +41,7 @@ def calls(form: Callable[[Tensor], Tensor], count: int = 3) -> list[float]:
 
 @claim(
     f"{LESSON}#cfe04eab7",
-    "puts back in between what either of them remembers",
+    "between inputs restores what either of them remembers",
     was="Of what a frozen module remembers the gate can put back buffers only",
 )
 def gates_for_frozen_memory() -> None:
@@ -86,7 +86,7 @@ class Dropping(nn.Module):
         return self.drop(x)
 
 
-@claim(f"{LESSON}#c0db0c43d", "a conversion keeps the mode that it meets")
+@claim(f"{LESSON}#c0db0c43d", "a conversion keeps the mode that the model is in")
 def the_mode_of_a_conversion() -> None:
     x = torch.ones(64)
     with torch.random.fork_rng(devices=[]):
@@ -110,7 +110,7 @@ class Normed(nn.Module):
         return self.norm(self.conv(x))
 
 
-@claim(f"{LESSON}#cfa850e1b", "the normalisation goes into the convolutions")
+@claim(f"{LESSON}#cfa850e1b", "the normalisation is folded into the convolutions")
 def normalisation_is_folded() -> None:
     model = models.randomise_statistics(Normed()).eval()
     x = torch.rand(2, 1, 5, 5)
@@ -166,8 +166,10 @@ class ChangesItsArgument(nn.Module):
         return x.add_(1) * 2
 
 
-@claim(f"{LESSON}#ca654de81", "a model may change them in place, and the request must hold them as they were")
-@claim(f"{SOLUTIONS}#cde128629", "the request must hold it as it came: some models change an argument in place")
+@claim(f"{LESSON}#ca654de81", "a model may change them in place, and the request must contain them as they were")
+@claim(
+    f"{SOLUTIONS}#cde128629", "the request must contain it as it was passed: some models change an argument in place"
+)
 def arguments_after_a_call() -> None:
     scripted = torch.jit.script(ChangesItsArgument())
     for form in (ChangesItsArgument(), scripted, torch.jit.freeze(scripted.eval())):
@@ -180,8 +182,8 @@ def arguments_after_a_call() -> None:
 
 @claim(
     f"{LESSON}#vad-state-note",
-    "Freezing keeps what `forward` writes: the attributes are there, to be read and to be set. "
-    "What it drops is the method that resets them",
+    "Freezing keeps what `forward` writes: you can read the attributes and set them. "
+    "It drops the method that resets them",
     was="Freezing keeps what forward writes, hidden in the graph, and drops the method that resets it.",
 )
 @claim(f"{LESSON}#vad-state-note", "`preserved_attrs` [keeps attributes and methods]")
@@ -268,7 +270,7 @@ def own_weights() -> list[Tensor]:
 )
 @claim(
     f"{LESSON}#vad-safetensors-question",
-    "The same operators in the same order on the same numbers, so little can differ",
+    "The same operators run in the same order on the same numbers, so little can differ",
 )
 def the_rewrite_equals_the_archive() -> None:
     if detector() is None:
@@ -278,7 +280,7 @@ def the_rewrite_equals_the_archive() -> None:
         assert torch.allclose(archive_answers(rows), answers(rows), rtol=1e-4, atol=1e-5)
 
 
-@claim(f"{LESSON}#vad-safetensors-question", "And it takes any number of voices at once.")
+@claim(f"{LESSON}#vad-safetensors-question", "The rewrite also takes any number of voices at once.")
 def the_rewrite_exports_for_any_batch() -> None:
     if detector() is None:
         return
@@ -314,10 +316,10 @@ def the_weights_beside_the_archive() -> None:
 
 @claim(
     f"{LESSON}#c0716303d",
-    "Its package ships TorchScript; the Python that was compiled is not in it.",
+    "Its package ships TorchScript, without the Python source that was compiled.",
     was="Its package ships TorchScript and no source for it.",
 )
-@claim(f"{LESSON}#vad-rewrite-note", "the same network for another framework in `tinygrad_model.py`")
+@claim(f"{LESSON}#vad-rewrite-note", "the same network for another framework, in `tinygrad_model.py`")
 def what_the_package_ships() -> None:
     path = models.third_party_archive()
     if path is None:
@@ -346,7 +348,7 @@ def sizes_of_its_memory() -> None:
         assert torch.equal(form._context, row[None, -64:])
 
 
-@claim(f"{LESSON}#c0716303d", "16,000 numbers a second go in, 512 at a time")
+@claim(f"{LESSON}#c0716303d", "16,000 samples a second go in, 512 at a time")
 def what_goes_into_the_detector() -> None:
     form = detector()
     if form is None:
@@ -360,7 +362,7 @@ def what_goes_into_the_detector() -> None:
 
 @claim(
     f"{LESSON}#cf4b69c73",
-    "A model with memory is compared over several calls from a fresh start, best as a stream.",
+    "Compare a model with memory over several calls from a fresh start, ideally as a stream.",
 )
 def one_call_is_not_enough() -> None:
     for kind in COUNTERS:
@@ -370,7 +372,7 @@ def one_call_is_not_enough() -> None:
         assert calls(kind()) == [1, 2, 3] != calls(stuck)
 
 
-@claim(f"{LESSON}#c9c906ecb", "it wants the decisions written as operators: `torch.cond` and `torch.while_loop`")
+@claim(f"{LESSON}#c9c906ecb", "which needs the decisions written as operators: `torch.cond` and `torch.while_loop`")
 def decisions_as_operators() -> None:
     class Loop(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -388,7 +390,7 @@ def decisions_as_operators() -> None:
     assert "DataDependent" in error_of(lambda: export(DecidingOnInput(), (torch.rand(2, 2),)))
 
 
-@claim(f"{LESSON}#c73a1248d", "A file that isn't a dossier is never replaced")
+@claim(f"{LESSON}#c73a1248d", "`write` never replaces a file that isn't a model report")
 def files_in_the_way_of_a_dossier() -> None:
     page = ModelReport("own")
     with tempfile.TemporaryDirectory() as folder:
@@ -405,7 +407,7 @@ def files_in_the_way_of_a_dossier() -> None:
         assert page.write(mine, replace=True) == mine
 
 
-@claim(f"{LESSON}#c507fdd9d", "the page says *warn* with your reason beside it")
+@claim(f"{LESSON}#c507fdd9d", "the model report says *warn*, with your reason beside it")
 def a_verdict_that_is_changed() -> None:
     report = check_parity(lambda x: x, lambda x: x + 1, torch.ones(2))
     page = ModelReport("own")

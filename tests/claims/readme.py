@@ -52,7 +52,7 @@ def one_list():
 
 
 @claim("README.md", "Read a lesson in `notebooks/`, then open the notebook of the same name in `exercises/`")
-@claim("README.md", "`solutions/` holds one worked answer each and why it works")
+@claim("README.md", "`solutions/` holds one worked answer for each exercise and why it works")
 def same_names():
     course = manifest.load(ROOT)
     for lesson in course.lessons:
@@ -62,10 +62,10 @@ def same_names():
             assert course.solution(lesson).exists()
 
 
-@claim("README.md", "`course inspect model.pt` says what stands in a model file, without loading it, and ends with 1")
+@claim("README.md", "`course inspect model.pt` shows what is inside a model file without loading it, and exits with 1")
 @claim(
     "course_utils/classroom/cli.py",
-    "as soon as the file is loaded; with 2 where the file or the arguments cannot be used.",
+    "runs as soon as the file is loaded; 2 if the file or the arguments cannot be used.",
 )
 def the_ends_of_inspect():
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ def the_ends_of_inspect():
         assert [_ends("inspect", str(x)) for x in (good, bad, missing)] == [0, 1, 2]
 
 
-@claim("README.md", "`--json` prints what a program can read (`doctor`, `status`, `inspect`, `migrate`)")
+@claim("README.md", "`--json` prints machine-readable output (`doctor`, `status`, `inspect`, `migrate`)")
 def json_where_it_says():
     for command in ("doctor", "status", "inspect", "migrate"):
         shown = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200"}).output
