@@ -126,7 +126,7 @@ def a_promise_and_a_wish() -> None:
     "The program treats the two arguments as one, and reads the second for both.",
     was="The program took the two arguments for one.",
 )
-@claim(f"{LESSON}#c9238efd0", "is a separate object and does not fall into this trap")
+@claim(f"{LESSON}#c9238efd0", "is a separate object and does not cause this problem")
 def one_tensor_for_two_arguments() -> None:
     class Digits(nn.Module):
         def forward(self, a: Tensor, b: Tensor) -> Tensor:
