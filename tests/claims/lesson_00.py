@@ -80,7 +80,11 @@ def refused(function, **options) -> str:
     return ""
 
 
-@claim(HERE + "cb84bf732", "It then runs the model again to check the recording", was="torch runs the model once on an example")
+@claim(
+    HERE + "cb84bf732",
+    "It then runs the model again to check the recording",
+    was="torch runs the model once on an example",
+)
 def a_trace_runs_the_model_again():
     def runs(**options):
         seen = []
@@ -188,7 +192,9 @@ def the_condition_is_not_recorded():
         assert "aten::div" in kinds and not kinds & {"prim::If", "aten::gt"}
 
 
-@claim(HERE + "c91351eb6", "`random.random()` is still silently baked in", was="export refuses what it cannot represent")
+@claim(
+    HERE + "c91351eb6", "`random.random()` is still silently baked in", was="export refuses what it cannot represent"
+)
 def a_random_number_is_baked():
     for function in (
         lambda x: x * random.random(),

@@ -29,7 +29,11 @@ def raises(act):
 
 @claim(HERE + "silent-leaks-intro", "The list of warnings is not complete.")
 @claim(HERE + "silent-leaks-why", "All are silently baked in.", was="TracerWarning tells that a value left the tensors")
-@claim(HERE + "c5f4815b6", "that a value may have left the tensors and become a constant; many do so silently", was="range and the mode only")
+@claim(
+    HERE + "c5f4815b6",
+    "that a value may have left the tensors and become a constant; many do so silently",
+    was="range and the mode only",
+)
 def values_leave_silently():
     for function in (
         lambda x: x * x.data.sum(),
@@ -132,7 +136,9 @@ def calls_of_the_function():
 
 
 @claim(HERE + "c2a653d3f", "Numbers, strings and `None` raise")
-@claim(HERE + "c2a653d3f", "The values of a dict must have one type, and a list must not be empty", was="dicts of tensors")
+@claim(
+    HERE + "c2a653d3f", "The values of a dict must have one type, and a list must not be empty", was="dicts of tensors"
+)
 def inputs_that_raise():
     for other in (3, "three", None, [], {"a": torch.ones(1), "b": [torch.ones(1)]}):
         assert raises(lambda other=other: traced(lambda x, y: x, (torch.ones(1), other)))
@@ -165,7 +171,9 @@ class Marked(nn.Module):
         return x
 
 
-@claim(HERE + "c1ec9f278", "Other methods are absent unless they are marked with `@torch.jit.export`", was="are not there")
+@claim(
+    HERE + "c1ec9f278", "Other methods are absent unless they are marked with `@torch.jit.export`", was="are not there"
+)
 def marked_methods():
     made, _ = traced(Marked(), torch.ones(1))
     assert not hasattr(made, "plain")

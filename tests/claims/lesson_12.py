@@ -202,7 +202,10 @@ def branches_on_values() -> None:
         assert "GuardOnDataDependent" in error_of(lambda: export(OnBuffer(), (x,)))
 
 
-@claim(f"{LESSON}#c4bebb950", "(A branch on a size becomes a guard; a branch on the dtype was decided at export, as above.)")
+@claim(
+    f"{LESSON}#c4bebb950",
+    "(A branch on a size becomes a guard; a branch on the dtype was decided at export, as above.)",
+)
 def branches_on_sizes() -> None:
     def by_size(x: Tensor) -> Tensor:
         return x * 2 if x.shape[0] > 3 else x - 1
@@ -229,7 +232,10 @@ def two_sides_of_a_cond() -> None:
         assert error_of(lambda if_true=if_true: sides(if_true, lambda x: x + 1)) != ""
 
 
-@claim(f"{LESSON}#cf0781d10", "The first function returns its input itself (write `x.clone()`); the second changes it in place.")
+@claim(
+    f"{LESSON}#cf0781d10",
+    "The first function returns its input itself (write `x.clone()`); the second changes it in place.",
+)
 def impure_sides() -> None:
     def tried(if_true: Callable[[Tensor], Tensor]) -> str:
         def choose(x: Tensor) -> Tensor:
@@ -446,7 +452,10 @@ class Forked(nn.Module):
         return torch.jit.wait(torch.jit.fork(torch.sin, x)) + 1
 
 
-@claim(f"{LESSON}#c9a628a27", "the fixed loop is unrolled, and `fork` and loops whose length depends on the input are rejected")
+@claim(
+    f"{LESSON}#c9a628a27",
+    "the fixed loop is unrolled, and `fork` and loops whose length depends on the input are rejected",
+)
 def loops_and_the_converter() -> None:
     x = torch.ones(3, 2)
     assert torch.equal(by_converter(FourRounds(), x)(x), FourRounds()(x))
@@ -469,7 +478,8 @@ def traced() -> torch.jit.ScriptModule:
 
 
 @claim(
-    f"{LESSON}#c82093a31", "`torch.export` does not accept a `ScriptModule`, and its error message names the tool that does:"
+    f"{LESSON}#c82093a31",
+    "`torch.export` does not accept a `ScriptModule`, and its error message names the tool that does:",
 )
 def export_and_compiled_modules() -> None:
     scripted = torch.jit.script(nn.Linear(2, 2).eval())
