@@ -313,7 +313,8 @@ def counted(model: nn.Module) -> tuple[list[float], bool]:
 
 @claim(
     f"{LESSON}#c78d4990b",
-    "The `int` **freezes silently**, the plain tensor that is *assigned* freezes with a warning, and the buffer keeps counting.",
+    "The `int` **freezes silently**, the plain tensor that is *assigned* "
+    "freezes with a warning, and the buffer keeps counting.",
     was="the plain tensor freezes with a warning",
 )
 def three_counters() -> None:
@@ -356,7 +357,8 @@ def by_converter(model: nn.Module, x: Tensor) -> nn.Module:
 
 @claim(
     f"{LESSON}#c68856a1f",
-    "It cannot do so in every graph (a scripted GRU stays fixed at the sizes of its example), so compare with other sizes.",
+    "It cannot do so in every graph (a scripted GRU stays fixed at the "
+    "sizes of its example), so compare with other sizes.",
     was="Equal to the last bit, for any batch: sizes above 1 in the example become variable by themselves.",
 )
 def sizes_that_the_converter_frees() -> None:
