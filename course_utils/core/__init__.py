@@ -1,1 +1,1 @@
-"""Used by every room: limits, errors, the status line. Nothing but torch and the standard library."""
+"""Used by every room: limits, errors, the status line. Torch and the standard library; psutil where it is installed."""
