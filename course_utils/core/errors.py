@@ -16,6 +16,8 @@ _COMPILED = "Traceback of TorchScript"
 # A folder, of any system, before the name of a file; an address on the web is none.
 _FOLDER = re.compile(r"(?<![\w.])(?<!:/)(?!//)(?:[A-Za-z]:)?[\\/][^\s:\"']*[\\/]([^\s\\/:\"']+)")
 _EXPLANATION = re.compile(r"^\s*(?:Explanation|Reason): (.+)$", re.MULTILINE)
+# The ONNX exporter's note on the node: numbers of values, which are others in the next run.
+_NODE = re.compile(r"\s*\[Caused by the value .*", re.DOTALL)
 _MISFIT = re.compile(r"^\s*((?:Expected a|Unknown keyword|Argument \w+ not|Too many|expected at).+)$", re.MULTILINE)
 
 
@@ -45,7 +47,7 @@ def compiled_line(error: BaseException) -> str:
 
 
 def _cause(text: str) -> str:
-    text = text.split(_PYTHON_FRAMES)[0]
+    text = _NODE.sub("", text.split(_PYTHON_FRAMES)[0])
     if _COMPILED in text and _HERE in text:
         after = text.rsplit(_HERE, 1)[1].splitlines()
         for line in after:
