@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from course_utils.authoring import warm_kernel
 from course_utils.classroom import exercises, manifest, notebook_files
 from tests import answers
 from tests.answers import Answer
@@ -22,6 +24,27 @@ ROOT = Path(__file__).resolve().parent.parent
 COURSE = manifest.load(ROOT) if (ROOT / "course.toml").exists() else None
 EXERCISES = list(COURSE.exercises()) if COURSE else []
 ANSWERS = answers.load()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm() -> Iterator[None]:
+    """Judge each answer in a fork of a process that has paid for the slow imports, and read onnxscript once.
+
+    An export to ONNX compiles the 500 functions of its library again each time, which is more than half of its work.
+    """
+    if not warm_kernel.available():
+        yield
+        return
+    warm_kernel.import_all()
+    from torch.onnx._internal.exporter._constants import TORCHLIB_OPSET
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    registry_of = cache(ONNXRegistry.from_torchlib)
+    registry_of(TORCHLIB_OPSET)
+    with pytest.MonkeyPatch.context() as patch:
+        again = staticmethod(lambda opset_version=TORCHLIB_OPSET: registry_of(opset_version))
+        patch.setattr(ONNXRegistry, "from_torchlib", again)
+        yield
 
 
 @cache
