@@ -148,7 +148,11 @@ def both_raise():
     assert check_parity(twice, key, X).findings[0].kind == "raises"
 
 
-@claim(CHECK, "so there it is the last line that tells; elsewhere the first", was="the type was said twice")
+@claim(
+    "course_utils/core/errors.py",
+    "An error of compiled code ends with it, after a traceback of its own; an error of the compiler begins with it",
+    was="the type was said twice",
+)
 def an_error_in_one_line():
     assert one_line(ValueError("boom\nsecond")) == "ValueError: boom"
     assert one_line(ValueError("")) == "ValueError (without a message)"
@@ -175,7 +179,7 @@ def ulps():
         assert int(ulp_distance(nan, one)) == torch.iinfo(torch.int64).max
 
 
-@claim(CHECK, "Size 0 gives an empty batch.")
+@claim("course_utils/core/cases.py", "Size 0 gives an empty batch.")
 def batches():
     sizes = [c.args[0].shape[0] for c in batch_sizes(X, (0, 1, 5))]
     assert sizes == [0, 1, 5]
