@@ -83,8 +83,9 @@ class Examination(Report):
     def text(self) -> str:
         rows = []
         for x in self.findings:
-            rows.append((SYMBOLS[x.status], x.name, f"{x.status}: {x.detail}"))
-            rows += [("", "", f"to do: {x.action}")] if x.action else []
+            first, *more = f"{x.status}: {x.detail}".splitlines()
+            rows.append((SYMBOLS[x.status], x.name, first))
+            rows += [("", "", line) for line in (*more, *([f"to do: {x.action}"] if x.action else []))]
         return f"{text_table((), rows)}\n{self.headline}"
 
     def html_parts(self) -> list[str]:
@@ -92,9 +93,8 @@ class Examination(Report):
         for x in self.findings:
             action = Html(f"<br><b>to do: {html_text(x.action)}</b>") if x.action else ""
             rows.append((x.name, f"{SYMBOLS[x.status]}\u00a0{x.status}", Html(html_text(x.detail) + action)))
-        return [
-            html_table(("check", "status", "found"), rows, row_heads=True, states=[x.status for x in self.findings])
-        ]
+        states = [x.status for x in self.findings]
+        return [html_table(("check", "status", "found"), rows, row_heads=True, states=states)]
 
 
 def report() -> Examination:
@@ -226,7 +226,7 @@ def _devices() -> Iterator[Finding]:
     import torch
 
     instructions = torch.backends.cpu.get_cpu_capability()
-    yield Finding("CPU", "ok", f"{os.cpuplural()} cores, vector instructions: {instructions}")
+    yield Finding("CPU", "ok", f"{os.cpu_count()} cores, vector instructions: {instructions}")
     named = os.environ.get("OMP_NUM_THREADS")
     yield Finding(
         "threads",
