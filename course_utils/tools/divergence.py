@@ -27,9 +27,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from course_utils.core.cases import as_cases, leaves
+from course_utils.core.values import fields_of
 from course_utils.tools.parity import Case, Finding, ParityReport, check_parity
-from course_utils.tools.parity.check import as_cases
-from course_utils.tools.parity.compare import fields_of, leaves
 
 INPUTS = ("values", "batch", "shape", "rank", "dtype", "memory")
 KINDS = (*INPUTS, "special", "apart", "mode", "grad")
@@ -389,7 +389,7 @@ def _serious(report: ParityReport) -> Finding | None:
 def _refuses(report: ParityReport) -> bool:
     """Did the eager model raise? Then both did, which is a note, or the converted one returned."""
     one_sided = any(f.kind == "raises" and not f.reference.startswith("returns ") for f in report.findings)
-    return one_sided or any(note.startswith("both refuse") for note in report.notes)
+    return one_sided or bool(report.both_raised)
 
 
 def _filled(case: Case, tensors: list[Tensor]) -> Case:

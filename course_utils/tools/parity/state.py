@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.tools.parity.compare import leaves
+from course_utils.core.values import leaves
 
 _MISSING = object()
 _MODULE_FIELDS = frozenset(vars(nn.Module())) - {"training"}
@@ -177,7 +177,7 @@ class _Owner:
     count: int
 
 
-class Ledger:
+class Snapshot:
     """The state of both sides before the first call, and a way back to it.
 
     limit: bytes of tensors that are copied, small ones and buffers first. Tensors beyond it are watched: a
