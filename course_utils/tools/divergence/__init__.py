@@ -7,9 +7,9 @@
 The inputs are made from an example: other values, batches, sizes, ranks, dtypes, strides. A divergence found is proof;
 finding none is not.
 
-Near relatives, and what they leave to you: Hypothesis makes inputs and shrinks them, but you write the strategy for each
-model, and an input that eager rejects has to be filtered by hand; hypothesis-torch adds strategies for tensors and
-modules, and compares nothing; `torch.testing.assert_close` compares one pair of outputs that you already have.
+Near relatives, and what they leave to you: Hypothesis makes inputs and shrinks them, but you write a strategy for each
+model, and filter what eager rejects; hypothesis-torch adds strategies for tensors and modules, and compares nothing;
+`torch.testing.assert_close` compares one pair of outputs that you already have.
 
 `moves` makes the inputs, `search` runs them, `shrink` looks for the minimal failing example, `report` prints.
 """

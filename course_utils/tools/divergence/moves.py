@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.tools.parity import Case
-from course_utils.tools.parity.compare import leaves
+from course_utils.core.cases import Case, leaves
 
 INPUTS = ("values", "batch", "shape", "rank", "dtype", "strides")
 KINDS = (*INPUTS, "special", "apart", "mode", "grad")

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from course_utils.core.cases import Case, as_cases, leaves, map_tensors
 from course_utils.core.status_line import Show, status_line
 from course_utils.tools.divergence.interrupt import EndlessError, time_limit
 from course_utils.tools.divergence.moves import INPUTS, KINDS, Move, Moves, is_float, tensors_of, tied
 from course_utils.tools.divergence.report import Divergence, Search
 from course_utils.tools.divergence.shrink import shrink
-from course_utils.tools.parity import Case, Finding, ParityReport, check_parity
-from course_utils.tools.parity.check import as_cases
-from course_utils.tools.parity.compare import fields_of, leaves
+from course_utils.tools.parity import Finding, ParityReport, check_parity
 
 LOOSE = {torch.float16: 2e-2, torch.bfloat16: 1e-1}  # rtol where an input has such a dtype
 ALLOWED = ("=True makes it a finding", " where the reference returns ")  # notes of check_parity on differences
@@ -259,20 +257,4 @@ def _rejects(report: ParityReport) -> bool:
 def _filled(case: Case, tensors: list[Tensor]) -> Case:
     """The same case with other tensors, in the order of `leaves`."""
     rest = iter(tensors)
-
-    def walk(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return next(rest)
-        if isinstance(value, Mapping):
-            return type(value)((k, walk(v)) for k, v in value.items())
-        if isinstance(value, (list, tuple)):
-            items = [walk(v) for v in value]
-            return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-        if (fields := fields_of(value)) is not None and any(isinstance(x, Tensor) for x in leaves(value)):
-            made = copy.copy(value)
-            for name, item in fields.items():
-                object.__setattr__(made, name, walk(item))
-            return made
-        return value
-
-    return Case(walk(case.args), walk(dict(case.kwargs)), "the input")
+    return Case(*map_tensors((case.args, dict(case.kwargs)), lambda _: next(rest)), "the input")
