@@ -169,7 +169,7 @@ def _traced(module: Callable[..., Any], case: Case) -> Attempt:
     example = {"example_kwarg_inputs": kwargs} if kwargs else {"example_inputs": args}
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("ignore")
-        warnings.simplefilter("always", torch.jit.TracerWarning)
+        warnings.simplefilter("always", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         traced, error = None, ""
         for strict in (True, False):
             seen.clear()

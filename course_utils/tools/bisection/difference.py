@@ -114,10 +114,11 @@ class _Run:
         """What differs in one call; None also where it cannot be compared, with the reason in `left_out`."""
         part = self.converted.get(call.name)
         if part is None or (is_compiled(part) and not hasattr(part, "forward")):
-            return self.leave_out(call, "the candidate has no such submodule")
+            self.left_out[call.name] = "the candidate has no such submodule"
+            return None
         # A trace keeps the second call of a module as a method of its own.
         method = f"forward{call.number}" if call.number else "forward"
-        function = getattr(part, method, part) if call.number else part
+        function: Callable[..., Any] = getattr(part, method, part) if call.number else part
         report = self.parity(call, function, call.case)
         orders = [] if report.ok or not call.name else self.other_orders(call, method)
         for case in orders:
@@ -131,13 +132,12 @@ class _Run:
         finding = report.findings[0]
         another_call = finding.kind == "structure" or any(words in finding.candidate for words in ANOTHER_CALL)
         if len(orders) > 1 or (call.name and another_call):
-            return self.leave_out(call, REORDERED)
+            self.left_out[call.name] = REORDERED
+            return None
         if not self.parity(call, copied(self.eager[call.name]), call.case).ok:
-            return self.leave_out(call, "eager itself returns a different result each time; use eval mode")
+            self.left_out[call.name] = "eager itself returns a different result each time; use eval mode"
+            return None
         return finding
-
-    def leave_out(self, call: _Call, why: str) -> None:
-        self.left_out[call.name] = why
 
     def parity(self, call: _Call, function: Callable[..., Any], case: Case) -> ParityReport:
         def recorded(*args: Any, **kwargs: Any) -> Any:

@@ -258,4 +258,4 @@ def _annotation(value: Any) -> Any:
     if isinstance(value, list):
         return list[members[0]]  # type: ignore[valid-type]
     keys = {type(key) for key in value}
-    return dict[keys.pop(), members[0]] if keys in ({str}, {int}) else UNKNOWN
+    return dict[keys.pop(), members[0]] if keys in ({str}, {int}) else UNKNOWN  # type: ignore[misc]

@@ -19,6 +19,7 @@ from course_utils.tools.divergence.report import Divergence, Search
 from course_utils.tools.divergence.shrink import shrink
 from course_utils.tools.parity import Finding, ParityReport, check_parity
 
+PATIENCE = 1.0  # seconds for one comparison, beyond 20 times what the example took
 LOOSE = {torch.float16: 2e-2, torch.bfloat16: 1e-1}  # rtol where an input has such a dtype
 ALLOWED = ("=True makes it a finding", " where the reference returns ")  # notes of check_parity on differences
 
@@ -102,10 +103,9 @@ def find_divergence(
             if run.enough or not run.complete:
                 break
         run.keep_other_ranks()
-    first, *more = run.found or [None]
     return Search(
-        first, run.tried, run.rejected, run.unguarded, run.complete,
-        tuple(more), run.uncompared, run.compared, tuple(run.ignored),
+        next(iter(run.found), None), run.tried, run.rejected, run.unguarded, run.complete,
+        tuple(run.found[1:]), run.uncompared, run.compared, tuple(run.ignored),
     )  # fmt: skip
 
 
@@ -143,7 +143,7 @@ class _Run:
         tensors = tensors_of(case)
         began = time.monotonic()
         report = self.compare(case, calls=3)
-        self.patience = 1.0 + 20 * (time.monotonic() - began)
+        self.patience = PATIENCE + 20 * (time.monotonic() - began)
         if _rejects(report):
             raise ValueError(f"the reference rejects the example: {report.notes[0]}; give inputs that it accepts.")
         self.count("example", report)
@@ -257,4 +257,5 @@ def _rejects(report: ParityReport) -> bool:
 def _filled(case: Case, tensors: list[Tensor]) -> Case:
     """The same case with other tensors, in the order of `leaves`."""
     rest = iter(tensors)
-    return Case(*map_tensors((case.args, dict(case.kwargs)), lambda _: next(rest)), "the input")
+    args, kwargs = map_tensors((case.args, dict(case.kwargs)), lambda _: next(rest))
+    return Case(args, kwargs, "the input")
