@@ -100,10 +100,11 @@ def trace(module: Callable[..., Any], reference: Callable[..., Any], cases: list
 
 def compare(reference: Callable[..., Any], attempt: Attempt, cases: list[Case]) -> Attempt:
     """The attempt, with what differs from eager on these inputs, and which member of a tuple is eager's result."""
-    assert attempt.converted is not None
+    converted = attempt.converted
+    assert converted is not None
     try:
-        member = _member_of(reference, attempt.converted, cases[0])
-        candidate = attempt.converted if member is None else _Member(attempt.converted, member)
+        member = _member_of(reference, converted, cases[0])
+        candidate = converted if member is None else lambda *args, **kwargs: converted(*args, **kwargs)[member]
         # torchvision's detectors note in the compiled model that they have warned: there is no state to compare.
         state = member is None
         # TorchScript profiles the first call and optimises the next: the example is called three times.
@@ -135,16 +136,6 @@ def _sizes_that_raise(reports: list[ParityReport]) -> tuple[str, ...]:
     names = dict.fromkeys(where.case for f in findings for where in (f.where, *f.also))
     compared = any(report.worst.elements for report in reports)
     return tuple(names) if raises and compared and all(map(is_made_size, names)) else ()
-
-
-class _Member:
-    """Call, and return one member of the tuple that comes back."""
-
-    def __init__(self, function: Callable[..., Any], place: int) -> None:
-        self.function, self.place = function, place
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(*args, **kwargs)[self.place]
 
 
 def _member_of(reference: Callable[..., Any], converted: Callable[..., Any], case: Case) -> int | None:

@@ -16,15 +16,12 @@ from course_utils.tools.parity.compare import fields_of
 
 
 class Fields(nn.Module):
-    """Call, and return the tensors of a record as a dict by field: what a trace can return."""
+    """Calls, and returns the tensors of a record as a dict by field: what a trace can return. See `fields_only`."""
 
     def __init__(self, inner: Callable[..., Any]) -> None:
         super().__init__()
         self.inner = inner
         self.train(getattr(inner, "training", False))
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return _plain(self.inner(*args, **kwargs))
 
 
 def fields_only(inner: Callable[..., Any]) -> Fields:

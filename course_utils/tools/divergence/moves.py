@@ -11,7 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.core.cases import Case, leaves
+from course_utils.tools.divergence.tensors import (
+    Place,
+    all_and_each,
+    batch_group,
+    cast,
+    groups,
+    integers,
+    is_float,
+    is_integer,
+    lengths_of,
+    only_index,
+    outlier,
+    size_of,
+)
 
 INPUTS = ("values", "batch", "shape", "rank", "dtype", "strides")
 KINDS = (*INPUTS, "special", "apart", "mode", "grad")
@@ -23,7 +36,6 @@ RANGE = 100_000  # integers from `low` to `high` that are tried one by one, at m
 BEYOND = ("× 1000", "+ 1", "− 1")  # changes that take an index out of its table
 BOUNDARIES = ("ties", "consecutive integers", "all −0", "× 100000")
 
-Place = tuple[int, int]  # a dimension: (number of the tensor, dimension)
 Change = Callable[[Tensor], Tensor]
 Make = Callable[[list[Tensor]], list[Tensor]]
 
@@ -68,7 +80,7 @@ class Moves:
         self.ranges = {
             i: (t.min().item(), t.max().item()) for i, t in enumerate(tensors) if is_integer(t) and t.numel()
         }
-        self.lengths = _lengths(tensors)
+        self.lengths = lengths_of(tensors)
         if len(tensors) > 1:
             self.narrow = {i for i, (low, high) in self.ranges.items() if low >= 0 and high <= 1}
         for i, (low, high) in self.ranges.items():
@@ -169,7 +181,7 @@ class Moves:
     # --- values ------------------------------------------------------------------------------------------------------
 
     def _noise(self, t: Tensor) -> Tensor:
-        scale = 10.0 ** float(torch.empty(()).uniform_(-1, 1, generator=self.random))
+        scale: float = 10.0 ** float(torch.empty(()).uniform_(-1, 1, generator=self.random))
         noise = torch.randn(t.shape, generator=self.random, dtype=torch.float64) * scale
         return noise.to(t.dtype) if is_float(t) else noise.round().to(t.dtype)
 
@@ -185,11 +197,11 @@ class Moves:
             "+ 1": lambda t: t + 1,
             "− 1": lambda t: t - 1,
             "alternating signs": lambda t: t * (1 - 2 * (torch.arange(t.numel()) % 2)).reshape(t.shape).to(t.dtype),
-            "one outlier": _outlier,
+            "one outlier": outlier,
             "noise": self._noise,
             "other noise": self._noise,
-            "ties": lambda t: _row(t) + 0.5 if is_float(t) else _row(t),
-            "consecutive integers": _row,
+            "ties": lambda t: integers(t) + 0.5 if is_float(t) else integers(t),
+            "consecutive integers": integers,
             "all −0": lambda t: -torch.zeros_like(t),
             "× 100000": lambda t: t * 100000 if is_float(t) else t.flatten().roll(1).reshape(t.shape),
         }
@@ -198,8 +210,7 @@ class Moves:
             for chosen in all_and_each(fit):
                 where = "" if len(chosen) == len(tensors) else f" in tensor {chosen[0] + 1}"
                 beyond = tuple(i for i in chosen if i in self.ranges) if words in BEYOND and len(chosen) == 1 else ()
-                make = functools.partial(_changed, chosen=chosen, change=change)
-                yield Move("values", words + where, make, beyond=beyond, late=words in BOUNDARIES)
+                yield Move("values", words + where, _only(chosen, change), beyond=beyond, late=words in BOUNDARIES)
         yield from self._slices(tensors, fit)
 
     def _slices(self, tensors: list[Tensor], fit: list[int]) -> Iterator[Move]:
@@ -210,7 +221,7 @@ class Moves:
                 indices = sorted({round(k * (n - 1) / (SLICES - 1)) for k in range(SLICES)}) if n > SLICES else range(n)
                 for at in indices if n > 1 else ():
                     words = f"0 but at index {at} of dimension {dim}{_in_tensor(i, tensors)}"
-                    make = functools.partial(_changed, chosen=[i], change=functools.partial(_alone, dim=dim, at=at))
+                    make = _only([i], functools.partial(only_index, dim=dim, at=at))
                     yield Move("values", words, make, late=True)
 
     def _each(self, tensors: list[Tensor]) -> Iterator[Move]:
@@ -219,7 +230,7 @@ class Moves:
         if self.low is None or self.high is None or self.high - self.low > RANGE:
             return
         for i in self.ranges:
-            group = _batch_group(tensors) if tensors[0].dim() else []
+            group = batch_group(tensors) if tensors[0].dim() else []
             few = tensors[i].numel()
             many = few * LONGER if (i, 0) in group else few
             for begin in range(math.ceil(self.low), math.floor(self.high) + 1, many):
@@ -235,7 +246,7 @@ class Moves:
 
         def make(ts: list[Tensor]) -> list[Tensor]:
             ts = self._resize(ts, group, LONGER * ts[0].shape[0]) if group else ts
-            return _changed(ts, [i], lambda t: torch.arange(begin, begin + t.numel()).reshape(t.shape).to(t.dtype))
+            return _only([i], lambda t: torch.arange(begin, begin + t.numel()).reshape(t.shape).to(t.dtype))(ts)
 
         return Move("values", f"integers from {begin}{_in_tensor(i, tensors)}", make)
 
@@ -244,10 +255,10 @@ class Moves:
         for words in ("nan", "inf", "-inf"):
             for chosen in all_and_each(fit):
                 where = "" if len(chosen) == len(fit) else f" in tensor {chosen[0] + 1}"
-                change = functools.partial(_outlier, value=float(words))
-                yield Move("special", f"one {words}{where}", functools.partial(_changed, chosen=chosen, change=change))
+                change = functools.partial(outlier, value=float(words))
+                yield Move("special", f"one {words}{where}", _only(chosen, change))
         if fit:
-            yield Move("special", "all nan", lambda ts: _changed(ts, fit, lambda t: torch.full_like(t, math.nan)))
+            yield Move("special", "all nan", _only(fit, lambda t: torch.full_like(t, math.nan)))
 
     # --- sizes -------------------------------------------------------------------------------------------------------
 
@@ -255,11 +266,11 @@ class Moves:
         if tensors and tensors[0].dim():
             n = tensors[0].shape[0]
             for size in dict.fromkeys((n + 1, 1, 2 * n, n - 1, 2, 0)):
-                yield from self._resized("batch", _batch_group(tensors), n, size)
+                yield from self._resized("batch", batch_group(tensors), n, size)
 
     def _shape(self, tensors: list[Tensor]) -> Iterator[Move]:
         for group in groups(tensors):
-            n = _size(tensors, group[0])
+            n = size_of(tensors, group[0])
             for size in dict.fromkeys((n + 1, n - 1, n * 3 // 2, 2 * n, n // 2, 1)):
                 if size > 0:
                     yield from self._resized("shape", group, n, size)
@@ -268,9 +279,9 @@ class Moves:
         """Sizes far beyond the example's, and with `growth` the greatest that it allows."""
         found = groups(tensors)
         if kind == "batch":
-            found = [_batch_group(tensors)] if tensors and tensors[0].dim() else []
+            found = [batch_group(tensors)] if tensors and tensors[0].dim() else []
         for group in found:
-            n = _size(tensors, group[0])
+            n = size_of(tensors, group[0])
             rows = max(tensors[i].numel() for i, _ in group) / n if n else 0
             greatest = int(self.limit / rows) if rows else 0
             for size in dict.fromkeys([*LONG] + [greatest] * bool(self.growth)):
@@ -281,7 +292,7 @@ class Moves:
         """One of several equal sizes alone."""
         for place in dict.fromkeys(p for p, _ in sorted(self.tied)):
             if place[0] < len(tensors) and place[1] < tensors[place[0]].dim():
-                n = _size(tensors, place)
+                n = size_of(tensors, place)
                 for size in dict.fromkeys((n + 1, n - 1, 1)):
                     for move in self._resized("apart", [place], n, size) if size > 0 else ():
                         yield replace(move, words=f"{move.words} of tensor {place[0] + 1} alone")
@@ -311,7 +322,7 @@ class Moves:
             "flattened": Tensor.flatten,
         }
         for words, change in changes.items():
-            yield Move("rank", words, functools.partial(_changed, chosen=fit, change=change), other_rank=True)
+            yield Move("rank", words, _only(fit, change), other_rank=True)
 
     def _dtype(self, tensors: list[Tensor]) -> Iterator[Move]:
         floats = [i for i, t in enumerate(tensors) if is_float(t)]
@@ -320,27 +331,25 @@ class Moves:
         kinds += [(whole, d) for d in (torch.int64, torch.int32, torch.uint8, torch.float32)]
         for chosen, dtype in kinds:
             if any(tensors[i].dtype != dtype for i in chosen):
-                change = functools.partial(_cast, dtype=dtype)
-                make = functools.partial(_changed, chosen=chosen, change=change)
+                make = _only(chosen, functools.partial(cast, dtype=dtype))
                 yield Move("dtype", f"dtype {str(dtype).removeprefix('torch.')}", make)
 
     def _strides(self, tensors: list[Tensor]) -> Iterator[Move]:
-        def having(*ranks: int) -> list[int]:
-            return [i for i, t in enumerate(tensors) if t.dim() in ranks]
-
-        layouts: list[tuple[str, list[int], Change, bool]] = [
-            ("transposed strides", [i for i, t in enumerate(tensors) if t.dim() > 1], _transposed, False),
-            ("channels_last strides", having(4), lambda t: t.contiguous(memory_format=torch.channels_last), True),
-            ("channels_last strides", having(5), lambda t: t.contiguous(memory_format=torch.channels_last_3d), True),
-            ("a non-contiguous view", [i for i, t in enumerate(tensors) if t.dim() and t.numel() > 1], _spread, False),
-        ]
-        for words, chosen, change, late in layouts:
-            if chosen:
-                yield Move("strides", words, functools.partial(_changed, chosen=chosen, change=change), late=late)
+        layouts: dict[str, tuple[Callable[[Tensor], bool], Change]] = {
+            "transposed strides": (lambda t: t.dim() > 1, lambda t: t.mT.contiguous().mT),
+            "a non-contiguous view": (
+                lambda t: t.dim() > 0 and t.numel() > 1, lambda t: torch.stack([t, t], -1).select(-1, 0)
+            ),
+            "channels_last": (lambda t: t.dim() == 4, lambda t: t.contiguous(memory_format=torch.channels_last)),
+            "channels_last_3d": (lambda t: t.dim() == 5, lambda t: t.contiguous(memory_format=torch.channels_last_3d)),
+        }  # fmt: skip
+        for words, (fits, change) in layouts.items():
+            if chosen := [i for i, t in enumerate(tensors) if fits(t)]:
+                yield Move("strides", words, _only(chosen, change), late=words.startswith("channels"))
 
     def _grad(self, tensors: list[Tensor]) -> Iterator[Move]:
         fit = [i for i, t in enumerate(tensors) if is_float(t)]
-        make = functools.partial(_changed, chosen=fit, change=lambda t: t.clone().requires_grad_())
+        make = _only(fit, lambda t: t.clone().requires_grad_())
         yield Move("grad", "inputs that require a gradient", make, {"grads": True, "modes": ("grad",)})
 
     def _mode(self, model: Any) -> Iterator[Move]:
@@ -348,119 +357,22 @@ class Moves:
             yield Move("mode", f"{mode} mode", list, {"modes": (mode,)})
 
 
-# --- what the tensors are --------------------------------------------------------------------------------------------
-
-
-def tensors_of(case: Case) -> list[Tensor]:
-    return [x.detach() for x in leaves((case.args, dict(case.kwargs))) if isinstance(x, Tensor)]
-
-
-def is_float(x: Any) -> bool:
-    return isinstance(x, Tensor) and x.is_floating_point()
-
-
-def is_integer(t: Tensor) -> bool:
-    return not (t.is_floating_point() or t.is_complex() or t.dtype == torch.bool)
-
-
-def tied(examples: list[list[Tensor]]) -> set[tuple[Place, Place]]:
-    """Pairs of dimensions of two tensors that have one size in every example."""
-    found = None
-    for tensors in examples:
-        places = [(i, d) for i, t in enumerate(tensors) for d in range(t.dim())]
-        equal = {(p, q) for p in places for q in places if p[0] != q[0] and _size(tensors, p) == _size(tensors, q)}
-        found = equal if found is None else found & equal
-    return found or set()
-
-
-def groups(tensors: list[Tensor]) -> list[list[Place]]:
-    """Dimensions that may have to change together: of one size and place, of one size, and each alone."""
-    places = [(i, d) for i, t in enumerate(tensors) for d in range(t.dim())]
-    size = {p: _size(tensors, p) for p in places}
-    rest = [p for p in places if p != (0, 0)]
-    found = [[q for q in places if q[1] == p[1] and size[q] == size[p]] for p in rest if p[1]]
-    found += [[q for q in rest if size[q] == size[p] and q[1]] for p in rest if p[1]]
-    found += [[p] for p in (rest if len(tensors) == 1 else places)]
-    return [list(group) for group in dict.fromkeys(map(tuple, found))]
-
-
-def _batch_group(tensors: list[Tensor]) -> list[Place]:
-    n = tensors[0].shape[0]
-    return [(i, 0) for i, t in enumerate(tensors) if t.dim() and t.shape[0] == n]
-
-
-def _lengths(tensors: list[Tensor]) -> dict[int, Place]:
-    """Tensors of one integer for each row of another one, none greater than the size of another dimension of that."""
-    found: dict[int, Place] = {}
-    for i, t in enumerate(tensors):
-        if t.dim() != 1 or not is_integer(t) or not t.numel() or t.min() < 1:
-            continue
-        hosts = [
-            (host.shape[dim], (j, dim))
-            for j, host in enumerate(tensors)
-            for dim in range(host.dim())
-            if host.shape[dim] >= t.max() and t.numel() in (*host.shape[:dim], *host.shape[dim + 1 :])
-        ]
-        if hosts:
-            found[i] = min(hosts)[1]
-    return found
-
-
-def _size(tensors: list[Tensor], place: Place) -> int:
-    return tensors[place[0]].shape[place[1]]
-
-
 def _in_tensor(i: int, tensors: list[Tensor]) -> str:
     return "" if len(tensors) == 1 else f" in tensor {i + 1}"
 
 
-# --- what is made of them --------------------------------------------------------------------------------------------
+def _only(chosen: list[int], change: Change) -> Make:
+    """Change these tensors and no other."""
 
+    def make(tensors: list[Tensor]) -> list[Tensor]:
+        if not chosen:
+            raise IndexError("no tensor that this change fits")
+        return [change(t) if i in chosen else t for i, t in enumerate(tensors)]
 
-def all_and_each(chosen: list[int]) -> list[list[int]]:
-    return [chosen] if len(chosen) < 2 else [chosen, *([i] for i in chosen)]
-
-
-def _changed(tensors: list[Tensor], chosen: list[int], change: Change) -> list[Tensor]:
-    if not chosen:
-        raise IndexError("no tensor that this change fits")
-    return [change(t) if i in chosen else t for i, t in enumerate(tensors)]
+    return make
 
 
 def _one_after_the_other(tensors: list[Tensor], moves: list[Move]) -> list[Tensor]:
     for move in moves:
         tensors = move.make(tensors)
     return tensors
-
-
-def _row(t: Tensor) -> Tensor:
-    """…, -1, 0, 1, …"""
-    return (torch.arange(t.numel()) - t.numel() // 2).reshape(t.shape).to(t.dtype)
-
-
-def _alone(t: Tensor, dim: int, at: int) -> Tensor:
-    made = torch.zeros_like(t)
-    made.select(dim, at).copy_(t.select(dim, at))
-    return made
-
-
-def _outlier(t: Tensor, value: float | None = None) -> Tensor:
-    """Small values and 100 among them; or the tensor with `value` in it."""
-    made = (t.clone() if value is not None else t * 0.1 if is_float(t) else torch.zeros_like(t)).contiguous()
-    made.view(-1)[t.numel() // 2] = value if value is not None else 100
-    return made
-
-
-def _cast(t: Tensor, dtype: torch.dtype) -> Tensor:
-    """To an integer dtype by tenths, so that numbers between 0 and 1 do not all become 0."""
-    if is_float(t) and not dtype.is_floating_point:
-        t = (t * 10).round()
-    return (t.abs().clamp(max=255) if dtype == torch.uint8 else t).to(dtype)
-
-
-def _transposed(t: Tensor) -> Tensor:
-    return t.mT.contiguous().mT
-
-
-def _spread(t: Tensor) -> Tensor:
-    return torch.stack([t, t], -1).select(-1, 0)

@@ -14,9 +14,10 @@ from torch import Tensor
 from course_utils.core.cases import Case, as_cases, leaves, map_tensors
 from course_utils.core.status_line import Show, status_line
 from course_utils.tools.divergence.interrupt import EndlessError, time_limit
-from course_utils.tools.divergence.moves import INPUTS, KINDS, Move, Moves, is_float, tensors_of, tied
+from course_utils.tools.divergence.moves import INPUTS, KINDS, Move, Moves
 from course_utils.tools.divergence.report import Divergence, Search
 from course_utils.tools.divergence.shrink import shrink
+from course_utils.tools.divergence.tensors import is_float, tensors_of, tied
 from course_utils.tools.parity import Finding, ParityReport, check_parity
 
 PATIENCE = 1.0  # seconds for one comparison, beyond 20 times what the example took

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from course_utils.tools.divergence.moves import Change, Moves, all_and_each, groups, tensors_of
+from course_utils.tools.divergence.moves import Change, Moves
 from course_utils.tools.divergence.report import Divergence
+from course_utils.tools.divergence.tensors import all_and_each, groups, tensors_of
 
 STEPS = 200
 
