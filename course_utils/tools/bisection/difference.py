@@ -112,7 +112,7 @@ class _Run:
 
     def compare(self, call: _Call) -> Finding | None:
         """What differs in one call; None also where it cannot be compared, with the reason in `left_out`."""
-        part = self.converted.get(call.name)
+        part: Any = self.converted.get(call.name)
         if part is None or (is_compiled(part) and not hasattr(part, "forward")):
             self.left_out[call.name] = "the candidate has no such submodule"
             return None

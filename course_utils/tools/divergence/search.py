@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from course_utils.core.cases import Case, as_cases, leaves, map_tensors
 from course_utils.core.status_line import Show, status_line
-from course_utils.tools.divergence.interrupt import EndlessError, time_limit
+from course_utils.tools.divergence.interrupt import EndlessError, Watch
 from course_utils.tools.divergence.moves import INPUTS, KINDS, Move, Moves
 from course_utils.tools.divergence.report import Divergence, Search
 from course_utils.tools.divergence.shrink import shrink
@@ -94,11 +95,11 @@ def find_divergence(
         "check_state": check_state, "check_inputs": check_inputs, "check_random": check_random,
         "check_memory": check_memory, "signed_zero": signed_zero,
     }  # fmt: skip
-    with warnings.catch_warnings(), status_line(progress) as show:
+    with warnings.catch_warnings(), status_line(progress) as show, Watch() as watch:
         warnings.simplefilter("ignore")  # from other dtypes, strides and TracerWarnings of what is called
         cases = as_cases(example_inputs)
         pairs = tied([tensors_of(case) for case in cases])
-        run = _Run(reference, candidate, seconds, options, findings, show)
+        run = _Run(reference, candidate, seconds, options, findings, show, watch)
         for case in cases:
             run.search(case, Moves(vary, low, high, growth, seed, pairs), tries)
             if run.enough or not run.complete:
@@ -115,13 +116,12 @@ class _Run:
 
     def __init__(
         self, reference: Callable[..., Any], candidate: Callable[..., Any], seconds: float, options: dict[str, Any],
-        wanted: int, show: Show,
+        wanted: int, show: Show, watch: Watch,
     ) -> None:  # fmt: skip
-        self.reference, self.candidate, self.options, self.wanted, self.show = (
-            reference, candidate, options, wanted, show
-        )  # fmt: skip
+        self.reference, self.candidate, self.options = reference, candidate, options
+        self.wanted, self.show, self.watch = wanted, show, watch
         self.began, self.seconds = time.monotonic(), seconds
-        self.patience = 0.0  # seconds for one comparison; 0 is no limit
+        self.patience = math.inf  # seconds for one comparison
         self.found: list[Divergence] = []
         self.known: set[tuple[str, ...]] = set()
         self.other_ranks: list[tuple[Case, Move, Moves, ParityReport]] = []
@@ -196,7 +196,7 @@ class _Run:
             given["rtol"] = max([1e-4, *(LOOSE.get(x.dtype, 0.0) for x in floats)])
         if given["atol"] is None:
             given["atol"] = 1e-5 * max([1.0, *sizes])
-        with time_limit(self.patience):
+        with self.watch.limit(self.patience):
             return check_parity(self.reference, self.candidate, [case], calls=calls, **given)
 
     def count(self, kind: str, report: ParityReport) -> None:
