@@ -268,6 +268,10 @@ class TestTheInputs:
 
     def test_one_other_needs_no_list(self) -> None:
         assert "other 1" in recommend(Rare(), X, others=torch.tensor([12.5])).inputs
+        assert "other 2" not in recommend(nn.Bilinear(4, 4, 1), (X, X), others=(X[:2], X[:2])).inputs
+
+    def test_of_a_list_the_first_is_the_example(self) -> None:
+        assert recommend(scaled, [X, Case((X[:2],), name="two"), X[:1]]).inputs[:3] == ("the example", "two", "other 1")
 
     def test_what_eager_refuses_is_left_out(self) -> None:
         assert not any("dimension 1" in name for name in recommend(Base(), X).inputs)
@@ -323,7 +327,7 @@ class TestTheReport:
 
     def test_html_says_the_same_and_is_escaped(self, found: dict[str, Recommendation]) -> None:
         page = found["gate"]._repr_html_()
-        assert "<strong>script</strong>" in page
+        assert "script: the trace differs from eager" in page
         assert "if bool(x.sum() &gt; 0)" in page
         assert "<script" not in page and " id=" not in page
 
@@ -452,7 +456,7 @@ class TestAnotherRank:
     def test_the_compiled_model_is_advised(self) -> None:
         advice = recommend(self.ByRank(), X)
         assert advice.advice == "script" and "at the rank of the example only" in advice.why, str(advice)
-        assert "one dimension fewer" in advice.inputs
+        assert "one dimension less" in advice.inputs
 
     def test_where_nothing_compiles_the_trace_is_with_its_reservation(self) -> None:
         advice = recommend(self.ByRankOnly(), X)
@@ -460,7 +464,7 @@ class TestAnotherRank:
         assert any(e.step == "trace, another rank" and e.outcome == "differs" for e in advice.evidence)
 
     def test_a_rank_that_eager_refuses_is_not_tried(self) -> None:
-        assert not any("dimension fewer" in name for name in recommend(nn.Conv1d(3, 2, 1), X[None, :, :]).inputs[:1])
+        assert not any("one dimension" in name for name in recommend(nn.Conv1d(3, 2, 1), X[None, :, :]).inputs[:1])
         assert not any("rank" in e.step for e in recommend(Checked(), X).evidence)
 
 

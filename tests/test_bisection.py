@@ -480,7 +480,7 @@ def test_another_shape_is_a_difference():
 
 
 def test_inputs_of_another_kind_are_refused_in_words():
-    with pytest.raises(TypeError, match="wrap a single argument"):
+    with pytest.raises(TypeError, match="Wrap a single argument"):
         bisect_difference(nn.ReLU(), torch.jit.script(nn.ReLU()), 3)
 
 

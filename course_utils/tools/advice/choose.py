@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from course_utils.core.cases import Case
+from course_utils.core.cases import Case, other_ranks
 from course_utils.core.report import plural
 from course_utils.tools import ir
 from course_utils.tools.advice.attempt import ENDS_THE_PROCESS, NO_VALUE, Attempt, compare, script, trace
-from course_utils.tools.advice.inputs import error_of, inputs_of, other_ranks
-from course_utils.tools.advice.mix import Mixer
+from course_utils.tools.advice.inputs import error_of, inputs_of
+from course_utils.tools.advice.mix import Mixer, names_of
 from course_utils.tools.advice.records import fields_only
 from course_utils.tools.advice.report import Advice, Evidence, Outcome, Recommendation
 from course_utils.tools.bisection.compiling import copied
@@ -140,14 +140,16 @@ class _Run:
         if trace_matches:
             whole = "the trace of the whole matches eager but warned, and the compiled whole does not match"
         mixer = Mixer(model, self.cases, self.evidence)
-        if found := mixer.script_with_traced_parts():
-            why = f"{whole}; with {found.names} traced inside, the compiled model does."
-        elif found := mixer.trace_with_scripted_parts():
-            kept = "keeps its control flow and " if ir.has_control_flow(found.attempt.converted) else ""
-            why = f"{whole}; with {found.names} scripted inside, the trace {kept}matches eager."
-        else:
+        found = mixer.script_with_traced_parts() or mixer.trace_with_scripted_parts()
+        if found is None:
             return None
-        return self.end("mix", why, found.attempt, found.parts)
+        attempt, parts = found
+        if parts[""] == "script":
+            why = f"{whole}; with {names_of(parts)} traced inside, the compiled model does."
+        else:
+            kept = "keeps its control flow and " if ir.has_control_flow(attempt.converted) else ""
+            why = f"{whole}; with {names_of(parts)} scripted inside, the trace {kept}matches eager."
+        return self.end("mix", why, attempt, parts)
 
     def with_reservation(self, traced: Attempt, scripted: Attempt, rank: str) -> Recommendation:
         """The trace equals eager on everything that will be sent, and something is known that it cannot follow."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -19,13 +18,7 @@ from course_utils.tools.bisection.compiling import compile_error, copied, is_com
 MOST_SWAPS = 6  # submodules exchanged in one mix; a model that needs more is better rewritten
 
 
-@dataclass(frozen=True)
-class Mixed:
-    """A mix that matches eager: the submodules that were exchanged, by name, and how."""
-
-    attempt: Attempt
-    parts: dict[str, str]
-    names: str
+Mix = tuple[Attempt, dict[str, str]]  # one that matches eager, and how each submodule was converted
 
 
 class Mixer:
@@ -35,7 +28,7 @@ class Mixer:
         self.model, self.cases, self.evidence = model, cases, evidence
         self.inputs = _recorded_inputs(copied(model), cases)
 
-    def script_with_traced_parts(self) -> Mixed | None:
+    def script_with_traced_parts(self) -> Mix | None:
         """Compile the model, with the smallest submodules that do not compile replaced by their traces."""
         work, parts = copied(self.model), {"": "script"}
         for _ in range(MOST_SWAPS):
@@ -58,7 +51,7 @@ class Mixer:
             parts[name] = "trace"
         return None
 
-    def trace_with_scripted_parts(self) -> Mixed | None:
+    def trace_with_scripted_parts(self) -> Mix | None:
         """Trace the model, with the smallest submodules whose own trace is wrong compiled."""
         work, parts = copied(self.model), {"": "trace"}
         for name, attempt in self._smallest_untraceable(""):
@@ -73,11 +66,10 @@ class Mixer:
             return None
         return self._matching(trace(work, self.model, self.cases), parts, "trace, with {} scripted")
 
-    def _matching(self, attempt: Attempt, parts: dict[str, str], step: str) -> Mixed | None:
-        names = " and ".join(f"`{name}`" for name in parts if name)
-        self.evidence += attempt.evidence(step.format(names))
+    def _matching(self, attempt: Attempt, parts: dict[str, str], step: str) -> Mix | None:
+        self.evidence += attempt.evidence(step.format(names_of(parts)))
         good = attempt.matches if parts[""] == "script" else attempt.clean
-        return Mixed(attempt, parts, names) if good else None
+        return (attempt, parts) if good else None
 
     def _smallest_untraceable(self, above: str) -> list[tuple[str, Attempt]]:
         """The submodules under `above` whose own trace warns or differs, and none of whose submodules' does."""
@@ -98,6 +90,10 @@ class Mixer:
                 yield name
             else:
                 yield from self._called_under(name)
+
+
+def names_of(parts: dict[str, str]) -> str:
+    return " and ".join(f"`{name}`" for name in parts if name)
 
 
 def _smallest_uncompilable(model: nn.Module, name: str = "") -> tuple[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from course_utils.core.report import Report
+from course_utils.core.report import Report, html_paragraph, html_table, wrapped
 
 Advice = Literal["trace", "script", "mix", "rewrite"]
 Outcome = Literal["matches", "differs", "raises", "not tried", "warned", "note"]
@@ -21,7 +21,7 @@ class Evidence:
     text: str
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Recommendation(Report):
     """What `recommend` found.
 
@@ -59,3 +59,13 @@ class Recommendation(Report):
             raise ValueError("nothing was converted; read .evidence and rewrite the part that it names")
         out = self.converted(*args, **kwargs)
         return out if self.member is None else out[self.member]
+
+    def text(self) -> str:
+        """The advice and the evidence as plain text."""
+        seen = [f"  {e.step}: {e.outcome} - {e.text}" for e in self.evidence]
+        return wrapped([self.headline, *seen, f"  inputs tried - {', '.join(self.inputs) or 'none'}"])
+
+    def html_parts(self) -> list[str]:
+        rows = [(e.step, e.outcome, e.text) for e in self.evidence]
+        tried = html_paragraph(f"inputs tried: {', '.join(self.inputs) or 'none'}")
+        return [html_table(("tried", "outcome", "seen"), rows), tried]

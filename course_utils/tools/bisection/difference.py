@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.core.cases import Case, as_cases, leaves
-from course_utils.core.report import Report, plural
+from course_utils.core.cases import Case, as_cases
+from course_utils.core.report import Report, html_table, plural, wrapped
 from course_utils.tools.bisection.compiling import copied, is_compiled, quoted
 from course_utils.tools.parity import Finding, ParityReport, check_parity
 
@@ -23,7 +23,7 @@ ANOTHER_CALL = ("missing value for argument", "expected at most", "Expected a va
 REORDERED = "a trace passes it other arguments, or takes other results from it"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class DifferenceReport(Report):
     """What `bisect_difference` found. Prints as text, and as a table in a notebook.
 
@@ -64,6 +64,13 @@ class DifferenceReport(Report):
             reasons.setdefault(why, []).append(name)
         pairs = [(label, text) for label, text in seen if text]
         return pairs + [("not compared", f"{quoted(names)}: {why}") for why, names in reasons.items()]
+
+    def text(self) -> str:
+        """The headline, and a line for each thing to know."""
+        return wrapped([self.headline, *(f"  {label:<12} {text}" for label, text in self.rows())])
+
+    def html_parts(self) -> list[str]:
+        return [html_table((), self.rows(), row_heads=True)]
 
 
 def bisect_difference(
@@ -155,7 +162,7 @@ class _Run:
         are read from the module before it was copied: a copy has lost them.
         """
         part = self.untouched[call.name]
-        tensors = [x for x in leaves((call.case.args, dict(call.case.kwargs))) if isinstance(x, Tensor)]
+        tensors = call.case.tensors
         if not is_compiled(part) or not 1 < len(tensors) <= 5:
             return []
         graph = part._c._get_method(method).graph

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import itertools
 import types
 import typing
 import warnings
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from course_utils.core.cases import Case, as_cases
 from course_utils.core.errors import one_line
-from course_utils.core.report import Report, plural
+from course_utils.core.report import Report, html_table, plural, wrapped
 from course_utils.tools.bisection.compiling import Place, class_place, compile_error, is_compiled, place_of, quoted
 
 UNKNOWN: Any = inspect.Parameter.empty  # the type of what a submodule returns
@@ -42,7 +43,7 @@ class Failure:
     place: Place
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class ScriptReport(Report):
     """What `bisect_script` found. Prints as text, and as a table in a notebook.
 
@@ -79,6 +80,15 @@ class ScriptReport(Report):
         if self.unclear:
             return f"{found}; fix what is named and run this again: more may be wrong in {quoted(self.unclear)}."
         return f"{found}; everything else does."
+
+    def text(self) -> str:
+        """The headline, and two lines for each failure."""
+        lines = [(f"  {quoted(f.names)} ({f.kind}): {f.reason}", f"      {f.place}") for f in self.failures]
+        return wrapped([self.headline, *itertools.chain(*lines)])
+
+    def html_parts(self) -> list[str]:
+        rows = [(quoted(f.names), f.kind, f.reason, f.place.where, f.place.text) for f in self.failures]
+        return [html_table(("submodule", "class", "reason", "where", "the line"), rows, code=(4,))]
 
 
 def bisect_script(model: nn.Module, example_inputs: Any = None) -> ScriptReport:

@@ -318,7 +318,7 @@ class Moves:
         fit = [i for i, t in enumerate(tensors) if t.dim()]
         changes: dict[str, Change] = {
             "an extra dimension": lambda t: t.unsqueeze(0),
-            "one dimension fewer": lambda t: t.select(0, 0).clone(),
+            "one dimension less": lambda t: t.select(0, 0).clone(),
             "flattened": Tensor.flatten,
         }
         for words, change in changes.items():

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from course_utils.tools.parity import Case, Finding
+from course_utils.core.cases import Case
+from course_utils.core.report import Report, html_paragraph, html_table
+from course_utils.tools.parity import Finding
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Divergence:
 
 
 @dataclass(frozen=True)
-class Search:
+class Search(Report):
     """The outcome of `find_divergence`.
 
     found: the divergence, or None. tried: for each kind, the number of inputs that the reference accepted. rejected:
@@ -96,19 +98,20 @@ class Search:
         lines += [] if self.complete else ["stopped: out of time"]
         return "; ".join(lines)
 
+    def rows(self) -> list[tuple[str, str]]:
+        """All that was found, label by label, and notes."""
+        rows = self.found.rows() if self.found else []
+        for one in self.more:
+            rows += [("and", one.headline), *one.rows()]
+        if self.unguarded:
+            rows.append(("note", f"the reference rejects {self.unguarded}; the candidate accepts it"))
+        if self.uncompared:
+            rows.append(("note", f"not compared: {self.uncompared}"))
+        return rows + [("note", f"ignored: {text}") for text in self.ignored if not self.found]
+
     def text(self) -> str:
         """The outcome as plain text."""
-        lines = [self.headline]
-        lines += [f"  {k:<11}{v}" for k, v in self.found.rows()] if self.found else []
-        for one in self.more:
-            lines += [f"and {one.headline}", *(f"  {k:<11}{v}" for k, v in one.rows())]
-        lines += [f"  note       {note}" for note in self._notes]
-        return "\n".join([*lines, self.scope])
+        return "\n".join([self.headline, *(f"  {label:<11}{text}" for label, text in self.rows()), self.scope])
 
-    __str__ = __repr__ = text
-
-    @property
-    def _notes(self) -> list[str]:
-        notes = [f"the reference rejects {self.unguarded}; the candidate accepts it"] if self.unguarded else []
-        notes += [f"not compared: {self.uncompared}"] if self.uncompared else []
-        return notes if self.found else notes + [f"ignored: {text}" for text in self.ignored]
+    def html_parts(self) -> list[str]:
+        return [html_paragraph(self.scope), html_table((), self.rows(), code=(1,), row_heads=True)]

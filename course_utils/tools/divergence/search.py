@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_utils.core.cases import Case, as_cases, leaves, map_tensors
+from course_utils.core.cases import Case, as_cases
 from course_utils.core.status_line import Show, status_line
 from course_utils.tools.divergence.interrupt import EndlessError, Watch
 from course_utils.tools.divergence.moves import INPUTS, KINDS, Move, Moves
@@ -189,7 +189,7 @@ class _Run:
                 self.keep(self.shrunk(Divergence(move.kind, move.words, made, finding), moves, move))
 
     def compare(self, case: Case, calls: int = 1, **options: Any) -> ParityReport:
-        floats = [x for x in leaves((case.args, dict(case.kwargs))) if is_float(x)]
+        floats = [x for x in case.tensors if is_float(x)]
         sizes = [x.detach().nan_to_num(0, 0, 0).abs().max().item() for x in floats if x.numel()]
         given = self.options | options
         if given["rtol"] is None:
@@ -256,7 +256,6 @@ def _rejects(report: ParityReport) -> bool:
 
 
 def _filled(case: Case, tensors: list[Tensor]) -> Case:
-    """The same case with other tensors, in the order of `leaves`."""
+    """The same case with other tensors."""
     rest = iter(tensors)
-    args, kwargs = map_tensors((case.args, dict(case.kwargs)), lambda _: next(rest))
-    return Case(args, kwargs, "the input")
+    return case.changed(lambda _: next(rest), "the input")

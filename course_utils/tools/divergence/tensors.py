@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from course_utils.core.cases import Case, leaves
+from course_utils.core.cases import Case
 
 Place = tuple[int, int]  # a dimension: (number of the tensor, dimension)
 
 
 def tensors_of(case: Case) -> list[Tensor]:
-    return [x.detach() for x in leaves((case.args, dict(case.kwargs))) if isinstance(x, Tensor)]
+    return [x.detach() for x in case.tensors]
 
 
-def is_float(x: Any) -> bool:
-    return isinstance(x, Tensor) and x.is_floating_point()
+def is_float(t: Tensor) -> bool:
+    return t.is_floating_point()
 
 
 def is_integer(t: Tensor) -> bool:
