@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from course_utils.core.cases import Case
+from course_utils.core.values import fields_of
 from course_utils.tools.advice.inputs import call
 from course_utils.tools.bisection.compiling import copied
-from course_utils.tools.parity.compare import fields_of
 
 
 class Fields(nn.Module):
