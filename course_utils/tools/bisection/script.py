@@ -79,7 +79,7 @@ class ScriptReport(Report):
         found = f"{plural(n, 'smallest part')} of {self.model} {'does' if n == 1 else 'do'} not compile"
         if self.unclear:
             return f"{found}; fix what is named and run this again: more may be wrong in {quoted(self.unclear)}."
-        return f"{found}; everything else does."
+        return f"{found}; with {'a placeholder' if n == 1 else 'placeholders'} in place, everything else does."
 
     def text(self) -> str:
         """The headline, and two lines for each failure."""
@@ -87,8 +87,10 @@ class ScriptReport(Report):
         return wrapped([self.headline, *itertools.chain(*lines)])
 
     def html_parts(self) -> list[str]:
-        rows = [(quoted(f.names), f.kind, f.reason, f.place.where, f.place.text) for f in self.failures]
-        return [html_table(("submodule", "class", "reason", "where", "the line"), rows, code=(4,))]
+        rows = [
+            (quoted(f.names).replace("`", ""), f.kind, f.reason, f.place.where, f.place.text) for f in self.failures
+        ]
+        return [html_table(("submodule", "class", "reason", "where", "the line"), rows, code=(0, 4))]
 
 
 def bisect_script(model: nn.Module, example_inputs: Any = None) -> ScriptReport:
