@@ -252,7 +252,7 @@ class _Run:
 def _rejects(report: ParityReport) -> bool:
     """Did the reference raise? Then both did, which is a note, or the candidate returned."""
     one_sided = any(f.kind == "raises" and not f.reference.startswith("returns ") for f in report.findings)
-    return one_sided or any(note.startswith("both ") for note in report.notes)
+    return one_sided or bool(report.both_raised)
 
 
 def _filled(case: Case, tensors: list[Tensor]) -> Case:
