@@ -202,7 +202,7 @@ class TestTheEvidence:
 
     def test_shows_both_sides_of_a_wrong_trace(self, found: dict[str, Recommendation]) -> None:
         (trace,) = [e for e in found["gate"].evidence if e.step == "trace" and e.outcome == "differs"]
-        assert "eager" in trace.text and "converted" in trace.text
+        assert "reference" in trace.text and "candidate" in trace.text
 
     def test_a_silent_loop_is_found_by_another_size(self, found: dict[str, Recommendation]) -> None:
         (trace,) = [e for e in found["rows"].evidence if e.step == "trace"]
@@ -210,8 +210,8 @@ class TestTheEvidence:
         assert not any(e.outcome == "warned" for e in found["rows"].evidence)
 
     def test_a_trace_that_warned_is_not_advised(self, found: dict[str, Recommendation]) -> None:
-        assert [e.outcome for e in found["rare"].evidence if e.step == "trace"] == ["holds", "warned"]
-        assert "had to decide" in found["rare"].why
+        assert [e.outcome for e in found["rare"].evidence if e.step == "trace"] == ["matches", "warned"]
+        assert "but warned" in found["rare"].why
 
     def test_says_what_the_compiler_said_and_where(self, found: dict[str, Recommendation]) -> None:
         (script,) = [e for e in found["inherited"].evidence if e.step == "script"]
@@ -225,7 +225,7 @@ class TestTheEvidence:
     def test_names_the_smallest_part_that_does_not_compile(self, found: dict[str, Recommendation]) -> None:
         mixed = found["inherited and halving"]
         assert mixed.parts == {"": "script", "parts.0": "trace"}
-        assert any(e.step == "smallest refused part" and "`parts.0`" in e.text for e in mixed.evidence)
+        assert any(e.step == "smallest part that does not compile" and "`parts.0`" in e.text for e in mixed.evidence)
 
     def test_several_parts_are_exchanged(self, found: dict[str, Recommendation]) -> None:
         assert found["two that do not compile"].parts == {"": "script", "parts.0": "trace", "parts.2": "trace"}
@@ -241,7 +241,7 @@ class TestTheEvidence:
 
     def test_what_would_end_the_process_is_not_traced(self, found: dict[str, Recommendation]) -> None:
         (trace,) = [e for e in found["caught"].evidence if e.step == "trace"]
-        assert trace.outcome == "refused" and "not tried" in trace.text
+        assert trace.outcome == "not tried" and "can end the process" in trace.text
 
     def test_a_model_that_fails_in_eager_says_so(self, found: dict[str, Recommendation]) -> None:
         assert "eager itself fails" in found["raises"].why
@@ -261,13 +261,17 @@ class TestTheEvidence:
 
 class TestTheInputs:
     def test_others_are_tried(self) -> None:
-        assert recommend(Rare().eval(), X).evidence[0].outcome == "holds"
+        assert recommend(Rare().eval(), X).evidence[0].outcome == "matches"
         told = recommend(Rare().eval(), X, others=[torch.tensor([12.5])])
         assert told.evidence[0].outcome == "differs"
         assert "other 1" in told.inputs
 
     def test_one_other_needs_no_list(self) -> None:
         assert "other 1" in recommend(Rare(), X, others=torch.tensor([12.5])).inputs
+        assert "other 2" not in recommend(nn.Bilinear(4, 4, 1), (X, X), others=(X[:2], X[:2])).inputs
+
+    def test_of_a_list_the_first_is_the_example(self) -> None:
+        assert recommend(scaled, [X, Case((X[:2],), name="two"), X[:1]]).inputs[:3] == ("the example", "two", "other 1")
 
     def test_what_eager_refuses_is_left_out(self) -> None:
         assert not any("dimension 1" in name for name in recommend(Base(), X).inputs)
@@ -285,9 +289,9 @@ class TestTheInputs:
         assert recommend(Sum(), ([X, X],)).advice == "trace"
         assert recommend(scaled, Case(kwargs={"x": X})).advice == "trace"
 
-    @pytest.mark.parametrize("bad", [3.0, [X], None])
+    @pytest.mark.parametrize("bad", [3.0, [3.0], None])
     def test_what_is_no_input_is_refused(self, bad: object) -> None:
-        with pytest.raises(TypeError, match="a Tensor, a tuple of arguments or a Case"):
+        with pytest.raises(TypeError, match="a Tensor, a tuple of arguments, or Case"):
             recommend(scaled, bad)
 
 
@@ -323,7 +327,7 @@ class TestTheReport:
 
     def test_html_says_the_same_and_is_escaped(self, found: dict[str, Recommendation]) -> None:
         page = found["gate"]._repr_html_()
-        assert "<strong>script</strong>" in page
+        assert "script: the trace differs from eager" in page
         assert "if bool(x.sum() &gt; 0)" in page
         assert "<script" not in page and " id=" not in page
 
@@ -410,7 +414,7 @@ class TestATraceWithAReservation:
 
         image = torch.rand(2, 3, 6, 6)
         found = recommend(Filter(), image)
-        assert found.advice == "trace" and "raises at size 5 in dimension 1, which eager takes" in found.why
+        assert found.advice == "trace" and "raises at size 5 in dimension 1, which eager accepts" in found.why
         assert torch.equal(found(image * 2), Filter()(image * 2))
         assert recommend(Filter(), image, [torch.rand(2, 5, 6, 6)]).advice == "rewrite"  # an input that was asked for
         assert recommend(Scale(), image).advice == "rewrite"  # another value, and no error
@@ -452,7 +456,7 @@ class TestAnotherRank:
     def test_the_compiled_model_is_advised(self) -> None:
         advice = recommend(self.ByRank(), X)
         assert advice.advice == "script" and "at the rank of the example only" in advice.why, str(advice)
-        assert "a dimension less" in advice.inputs
+        assert "one dimension less" in advice.inputs
 
     def test_where_nothing_compiles_the_trace_is_with_its_reservation(self) -> None:
         advice = recommend(self.ByRankOnly(), X)
@@ -460,7 +464,7 @@ class TestAnotherRank:
         assert any(e.step == "trace, another rank" and e.outcome == "differs" for e in advice.evidence)
 
     def test_a_rank_that_eager_refuses_is_not_tried(self) -> None:
-        assert not any("a dimension" in name for name in recommend(nn.Conv1d(3, 2, 1), X[None, :, :]).inputs[:1])
+        assert not any("one dimension" in name for name in recommend(nn.Conv1d(3, 2, 1), X[None, :, :]).inputs[:1])
         assert not any("rank" in e.step for e in recommend(Checked(), X).evidence)
 
 
@@ -471,5 +475,5 @@ def test_the_reason_does_not_contradict_the_evidence() -> None:
 
     advice = recommend(Around(Inherited(), Warns()), X)
     assert advice.advice == "mix", str(advice)
-    held = any(e.step == "trace" and e.outcome == "holds" for e in advice.evidence)
+    held = any(e.step == "trace" and e.outcome == "matches" for e in advice.evidence)
     assert held and "neither" not in advice.why, str(advice)

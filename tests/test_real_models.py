@@ -85,7 +85,7 @@ def test_answers_that_the_evidence_does_not_bear_out(monkeypatch: pytest.MonkeyP
         (traced, [(down,)], True, "trace, but what it gives is wrong"),
         (None, [(up,)], False, "rewrite, but the trace is right"),
     ):
-        evidence = (recommend_module.Evidence("trace", "holds", "equal to the last bit"),)
+        evidence = (recommend_module.Evidence("trace", "matches", "bitwise identical"),)
         kind = "trace" if converted else "rewrite"
         found = recommend_module.Recommendation(kind, "why", evidence, converted)
         monkeypatch.setattr(recommend_module, "recommend", lambda *_, found=found: found)

@@ -284,7 +284,7 @@ def advice(model: Any, example: Any, others: list[Any], fresh: list[Any], wrong:
     against = []
     if found.converted is not None and any(differs(model, found, args) for args in fresh):
         against = [f"{found.advice}, but what it gives is wrong on a fresh input"]
-    if found.converted is None and not wrong and outcomes.get("trace") == "holds":
+    if found.converted is None and not wrong and outcomes.get("trace") == "matches":
         against = ["rewrite, but the trace is right on everything tried"]
     reserved = " with a reservation" * any(words in found.why for words in ("warned at", "Use it if"))
     reason = next((f"trace {e.text.partition(':')[0]}" for e in found.evidence if e.step == "trace"), found.why)

@@ -59,7 +59,7 @@ def any_refusal():
         found = []
         for name, (function, x) in zoo.items():
             search = find_divergence(function, _trace(function, x)[0], x)
-            if search.found is not None or search.refused:
+            if search.found is not None or search.rejected:
                 found.append(name)
         return found
 
