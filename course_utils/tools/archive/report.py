@@ -1,4 +1,4 @@
-"""What stands in a model file, as data, as text and as HTML."""
+"""What a model file contains, as data, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import html
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from course_utils.core.report import Report, cut, plural, size_text
 from course_utils.tools.archive.container import Entry
 from course_utils.tools.archive.errors import ArchiveError
 from course_utils.tools.archive.source import Effect, Method
@@ -14,17 +15,17 @@ ROWS = 8  # of each table in the short forms; the fields hold all
 
 
 @dataclass(frozen=True)
-class Tensor:
+class TensorInfo:
     """One tensor. path: the attribute that holds it, or ``CONSTANTS.c0``. storage: the entry with its bytes.
 
-    bytes: what its values take. stored_bytes: what its storage takes, more if it is a view of something larger.
+    nbytes: what its values take. stored_bytes: what its storage takes, more if it is a view of something larger.
     shared: other paths on the same storage.
     """
 
     path: str
     dtype: str
     shape: tuple[int, ...]
-    bytes: int
+    nbytes: int
     storage: str
     stored_bytes: int
     device: str = "cpu"
@@ -33,7 +34,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Attribute:
-    """One value that is no tensor: its path, its declared type and its value in a few characters."""
+    """One value that is not a tensor: its path, its declared type and its value in a few characters."""
 
     path: str
     type: str
@@ -53,9 +54,9 @@ class Sizes:
     zip: int = 0
 
 
-@dataclass(frozen=True)
-class ArchiveReport:
-    """What stands in a model file. Nothing of it was loaded or run.
+@dataclass(frozen=True, repr=False)
+class ArchiveReport(Report):
+    """What a model file contains. Nothing of it was loaded or run.
 
     kind: "TorchScript module", "TorchScript function", "state_dict", … origin: "frozen", "traced" (the file holds the
     traced inputs), "with bytecode for the lite interpreter", or "", which may be a scripted module or a trace whose
@@ -68,14 +69,14 @@ class ArchiveReport:
     file_name: str
     kind: str
     loader: str
-    bytes: int
+    file_size: int
     origin: str = ""
     format_version: str = ""
     producer: str = ""
     root: str = ""
     methods: tuple[Method, ...] = ()
-    tensors: tuple[Tensor, ...] = ()
-    constants: tuple[Tensor, ...] = ()
+    tensors: tuple[TensorInfo, ...] = ()
+    constants: tuple[TensorInfo, ...] = ()
     attributes: tuple[Attribute, ...] = ()
     entries: tuple[Entry, ...] = ()
     extra_files: dict[str, int] = field(default_factory=dict)
@@ -91,6 +92,11 @@ class ArchiveReport:
         return not self.warnings
 
     @property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong or unusual: the warnings."""
+        return self.warnings
+
+    @property
     def damaged(self) -> tuple[str, ...]:
         """Names of entries that are damaged, such as one whose bytes do not fit its checksum."""
         return tuple(x.name for x in self.entries if x.problem)
@@ -102,7 +108,7 @@ class ArchiveReport:
 
     @property
     def dangers(self) -> tuple[str, ...]:
-        """Why not to run it before its maker is trusted: what its code reaches beyond the process's tensors, and
+        """Why not to run it before its author is trusted: what its code reaches beyond the process's tensors, and
         warnings that say not to load it."""
         reached = (x for x in self.runs if x.what.startswith(("writes", "reads", "calls another", "takes a function")))
         return (*map(str, reached), *(x for x in self.warnings if "do not load" in x))
@@ -135,7 +141,7 @@ class ArchiveReport:
     def headline(self) -> str:
         """The first line: kind, origin and size."""
         origin = f", {self.origin}" if self.origin else ""
-        return f"{self.file_name}: {self.kind}{origin}, {size_text(self.bytes)}"
+        return f"{self.file_name}: {self.kind}{origin}, {size_text(self.file_size)}"
 
     def text(self, everything: bool = False) -> str:
         """The report as plain text, long lists cut unless ``everything`` is wanted."""
@@ -192,18 +198,16 @@ class ArchiveReport:
             listed = ", ".join(f"{name} ({size_text(n)})" for name, n in list(self.extra_files.items())[:limit])
             facts.append(("extra files", listed))
         if self.disclosed:
-            facts.append(
-                ("discloses", f"paths and lines of {len(self.disclosed)} source file" + "s" * (len(self.disclosed) > 1))
-            )
+            facts.append(("discloses", f"paths and lines of {plural(len(self.disclosed), 'source file')}"))
         return [(label, value) for label, value in facts if value]
 
     def _tables(self, limit: int = ROWS) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]], int]]:
         own = sorted(self.methods, key=lambda x: x.owner != self.root)  # the outermost class first
-        methods = [(_cut(x.short, 40), _cut(x.signature, 70)) for x in own[:limit]]
+        methods = [(cut(x.short, 40), cut(x.signature, 70)) for x in own[:limit]]
         tensors = [*self.tensors, *self.constants]
-        rows = [(_cut(x.path, 44), x.dtype, _shape(x.shape), size_text(x.bytes)) for x in tensors[:limit]]
+        rows = [(cut(x.path, 44), x.dtype, str(x.shape), size_text(x.nbytes)) for x in tensors[:limit]]
         plain = [x for x in self.attributes if x.path.rpartition(".")[2] not in ("training", "_is_full_backward_hook")]
-        values = [(_cut(x.path, 44), _cut(x.type, 30), _cut(x.value, 44)) for x in plain[:limit]]
+        values = [(cut(x.path, 44), cut(x.type, 30), cut(x.value, 44)) for x in plain[:limit]]
         tables = [
             ("methods", ("method", "signature"), methods, len(self.methods)),
             ("tensors", ("path", "dtype", "shape", "bytes"), rows, len(tensors)),
@@ -212,25 +216,9 @@ class ArchiveReport:
         return [table for table in tables if table[3]]
 
 
-def size_text(size: int) -> str:
-    """ "412 B", "5.32 kB", "46.8 MB": at most three significant digits, powers of 1000."""
-    for unit, factor in (("B", 1), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)):
-        if size < 999.5 * factor or unit == "GB":
-            return f"{size / factor:.3g} {unit}"
-    raise AssertionError
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape)) or "one value"
-
-
 def _printable(line: str) -> str:
-    """Without signs that would steer a terminal: names in a file are its maker's choice."""
+    """Without control characters: names in a file are untrusted input."""
     return line if line.isprintable() else "".join(x if x.isprintable() else "?" for x in line)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _more(items: tuple[object, ...], indent: int, limit: int) -> list[str]:

@@ -21,7 +21,7 @@ PASS_MEANING = {
     "constant_propagation": "computes what depends on constants only, prunes branches never taken",
     "constant_pooling": "keeps one copy of equal constants",
     "cse": "common subexpression elimination: computes equal expressions once",
-    "dce": "dead code elimination: drops what nobody uses",
+    "dce": "dead code elimination: drops what nothing uses",
     "peephole": "rewrites small patterns, such as x * 1",
     "inline": "writes called functions and submodules out in place",
     "loop_unrolling": "writes short loops out",
@@ -74,7 +74,7 @@ class GraphDiff:
         return _html_table(["kind", *self.names, "change"], self._cells(), bold, left={0})
 
     def figure(self, *, constants: bool = True) -> Any:
-        """A matplotlib `Figure`: two bars a kind, each with its count, told apart by hatching and colour.
+        """A matplotlib `Figure`: two bars a kind, each with its count, distinguished by hatching and colour.
 
         The figure is closed for pyplot, so a notebook shows it once: as the last value of the cell.
 
@@ -156,7 +156,7 @@ class PassReport:
         for effect in self.effects:
             if effect.name == name:
                 return effect
-        raise KeyError(f"{name} was not run; run were: {', '.join(effect.name for effect in self.effects)}")
+        raise KeyError(f"{name} was not run; these were: {', '.join(effect.name for effect in self.effects)}")
 
     def __iter__(self) -> Iterator[PassEffect]:
         return iter(self.effects)

@@ -1,7 +1,7 @@
-"""Where the boxes of a drawing stand: a small layered layout for one block of a program.
+"""Where the boxes of a drawing are: a small layered layout for one block of a program.
 
 Boxes are put on ranks from top to bottom (a user below its producer), ordered within a rank so that few edges
-cross, and moved sideways so that edges are straight. All numbers are pixels. The steps are those of Sugiyama,
+cross, and moved sideways near to what they are linked with. All numbers are pixels. The steps are those of Sugiyama,
 Tagawa and Toda, "Methods for visual understanding of hierarchical system structures" (1981), each in its
 simplest form.
 """
@@ -25,11 +25,11 @@ class Box:
     ins: list[str]
     outs: list[str]
     content: object = None
-    first: bool = False  # stands in the first ranks: an input
-    last: bool = False  # stands in the last ranks: an output
+    first: bool = False  # it is in the first ranks: an input
+    last: bool = False  # it is in the last ranks: an output
     barrier: bool = False  # has a side effect: stays below all before it and above all after it
     free: bool = False  # the order of `ins` says nothing, so edges may come in as they like
-    overhang: int = 0  # how far the names of its values stand out on the right, below it
+    overhang: int = 0  # how far the names of its values reach out on the right, below it
     stub: int = 0  # how far its edges go straight down, next to those names
     x: int = 0
     y: int = 0
@@ -143,7 +143,7 @@ def _assign_ranks(boxes: list[Box], producer: dict[str, tuple[Box, int]], max_wi
             put(box, lowest)
             if box.barrier:
                 floor = box.rank + 1
-    for box in reversed(boxes):  # what needs no input stands right above its first user
+    for box in reversed(boxes):  # what needs no input goes right above its first user
         if not box.first and not box.last and not box.barrier and not any(value in producer for value in box.ins):
             users = [user.rank for user in boxes if user.rank >= 0 and set(user.ins) & set(box.outs)]
             wanted = min(users, default=box.rank + 1) - 1

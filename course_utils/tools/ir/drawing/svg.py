@@ -9,8 +9,9 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 
+from course_utils.core.report import cut
 from course_utils.tools.ir.drawing.layout import Box, Placed, place
-from course_utils.tools.ir.drawing.sketch import MARK, Column, Entry, Sketch, cut, walk
+from course_utils.tools.ir.drawing.sketch import MARK, Column, Entry, Sketch, walk
 
 CANVAS = 900  # pixels; a wider picture is scaled down to this
 INSIDE = 856  # what the layout aims at
@@ -73,7 +74,7 @@ class Picture:
         return _document(total, height, self.caption, self.sketch.outline(self.entries), parts)
 
     def body(self, heading: str = "") -> tuple[int, int, list[str]]:
-        """Width, height and the elements of the picture, its ground first; `heading` stands above it in bold."""
+        """Width, height and the elements of the picture, its ground first; `heading` is above it in bold."""
         sketch, block = self.sketch, self.sketch.program.block
         boxes = [
             self._pill(f"input {sketch.short(value)}", "input", outs=[value]) for value in sketch.inputs()
