@@ -15,8 +15,16 @@ from typer.testing import CliRunner
 from course_utils.classroom import cli, models
 from course_utils.classroom.backends import aoti
 from course_utils.core import limits
-from course_utils.tools import migration
-from course_utils.tools.migration import MigrationError, migrate, read_input, routes, run, worker
+from course_utils.tools.migration import (
+    Attempt,
+    MigrationError,
+    MigrationReport,
+    migrate,
+    read_input,
+    routes,
+    run,
+    worker,
+)
 from course_utils.tools.migration.advice import advise
 from course_utils.tools.parity import Case
 
@@ -255,18 +263,55 @@ def test_a_crash_and_an_endless_route_are_rows(archive, monkeypatch: pytest.Monk
 
 def test_a_fresh_process_finds_the_same(archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One process for both, once each way; `migrate` takes the fresh one where there is no fork."""
-    case = Case((torch.ones(2),), name="the example")
-    job = worker.Job("convert", str(archive(Branch())), [case], case, str(tmp_path))
-    found = worker._in_new_process(routes.convert, job, 180)
-    assert found.results and found == worker.limits.run_limited(lambda: worker.work(routes.convert, job)).value
+    job = worker.Job("look", str(archive(Branch())), [Case((torch.ones(2),), name="the example")])
+    found = worker.in_child(routes.look, job, 180)
     monkeypatch.setattr(worker.sys, "platform", "win32")
-    monkeypatch.setattr(worker, "_in_new_process", lambda task, job, seconds: (task, job, seconds))
-    assert worker.in_child(routes.convert, job, 5) == (routes.convert, job, 5)
+    monkeypatch.delattr(worker.limits, "run_limited")
+    assert found.features == ("branches",) and found == worker.in_child(routes.look, job, 180)
 
 
-def test_the_table_escapes_what_a_model_says(archive) -> None:
-    page = migrate(archive(Branch()), torch.ones(2), routes=CONVERT_ONLY)._repr_html_()
-    assert "<table" in page and "bitwise identical on every input" in page
+def test_a_report_shows_its_parts_escaped_and_has_no_truth_value() -> None:
+    attempts = (Attempt("convert", "raises", "RuntimeError: <b>"), Attempt("onnx", "matches", "equal"))
+    report = MigrationReport("<m>.pt", "the archive", ("seen",), ("the example",), attempts, ("switch",))
+    page = report._repr_html_()
+    assert "<table" in page and "&lt;b&gt;" in page and "&lt;m&gt;.pt: ONNX matches the archive" in page
+    assert "<b>" not in page and "<m>" not in page
+    assert report.ok and report.findings == ("TS2EPConverter → .pt2 raises: RuntimeError: <b>",)
+    with pytest.raises(TypeError, match=r"ask \.ok"):
+        bool(report)
+
+
+@pytest.fixture
+def unrun(monkeypatch: pytest.MonkeyPatch) -> list[worker.Job]:
+    """No child is started: every input is taken, and every route matches on all of them."""
+    jobs: list[worker.Job] = []
+
+    def matches(task, job: worker.Job, seconds: float) -> worker.Found:
+        jobs.append(job)
+        return worker.Found(results=tuple((case.name, "matches", "") for case in job.cases))
+
+    monkeypatch.setattr(run, "in_child", matches)
+    return jobs
+
+
+X, Y = torch.ones(2, 3), torch.zeros(5, 3)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "others", "names"),
+    [
+        (X, None, []),
+        (X, Y, ["other 1"]),
+        ((X,), (Y,), ["other 1"]),  # a tuple is the positional arguments of one case
+        ([X, Y, Case((Y,), name="mine")], [], ["other 1", "mine"]),
+        ([X, Y], [Y, (Y,)], ["other 1", "other 2", "other 3"]),
+    ],
+)
+def test_inputs_are_read_as_in_every_tool(unrun: list, inputs, others, names: list[str]) -> None:
+    report = migrate(Zero().eval(), inputs, others=others, routes=["export"])
+    assert report.inputs[: 1 + len(names)] == ("the example", *names) and report.inputs[1 + len(names)] == "batch 1"
+    assert torch.equal(unrun[0].cases[0].args[0], X)
+    assert all(torch.equal(case.args[0], Y) for case in unrun[0].cases[1 : 1 + len(names)])
 
 
 # --- arguments that cannot be used -----------------------------------------------------------------------------------
@@ -314,7 +359,7 @@ class WritesOnLoad(nn.Module):
         return x + 1
 
 
-def test_what_loading_runs_is_said(archive, tmp_path: Path) -> None:
+def test_what_loading_runs_is_said(archive, unrun: list, tmp_path: Path) -> None:
     report = migrate(
         archive(WritesOnLoad(str(tmp_path / "surprise"))), torch.ones(2), routes=["convert"], run_anyway=True
     )
@@ -372,9 +417,8 @@ class TestTheCommand:
         return CliRunner().invoke(cli.app, ["migrate", *arguments])
 
     def test_a_model_goes_through(self, archive, tmp_path: Path) -> None:
-        path = archive(models.DigitNet(), torch.rand(1, 1, 8, 8))
         out = tmp_path / "out"
-        result = self.run(str(path), "--input", "2x1x8x8:float32", "--into", str(out), "--routes", "convert")
+        result = self.run(str(archive(Branch())), "--input", "2:float32", "--into", str(out), "--routes", "convert")
         assert result.exit_code == 0, result.output
         assert "matches the archive on all" in result.output and (out / "exported.pt2").is_file()
 
@@ -447,20 +491,20 @@ def writes(tmp_path: Path) -> Path:
     return tmp_path / "writes.pt"
 
 
-def test_an_archive_with_findings_is_not_run_unasked(writes: Path) -> None:
+def test_an_archive_with_findings_is_not_run_unasked(writes: Path, unrun: list) -> None:
     with pytest.raises(MigrationError, match=r"writes.pt was not run: .*writes a file.*give run_anyway=True"):
         migrate(writes, torch.rand(2, 3), routes=CONVERT_ONLY)
     assert migrate(writes, torch.rand(2, 3), routes=CONVERT_ONLY, run_anyway=True).attempts
 
 
-def test_the_command_asks_stops_and_can_be_told(writes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_asks_stops_and_can_be_told(writes: Path, unrun: list, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["migrate", str(writes), "--input", "2x3:float32", "--routes", "convert"]
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 2 and "writes a file" in result.stderr and "repeat with --run-anyway" in result.stderr
     monkeypatch.setattr(cli, "_is_asked", lambda question: True)
-    assert CliRunner().invoke(cli.app, arguments).exit_code in (0, 1)
+    assert CliRunner().invoke(cli.app, arguments).exit_code == 0 and len(unrun) == 2
     monkeypatch.setattr(cli, "_is_asked", lambda question: pytest.fail("asked"))
-    assert CliRunner().invoke(cli.app, [*arguments, "--yes"]).exit_code in (0, 1)
+    assert CliRunner().invoke(cli.app, [*arguments, "--yes"]).exit_code == 0 and len(unrun) == 4
 
 
 def test_a_missing_file_is_said_before_an_input_that_cannot_be_read(tmp_path: Path) -> None:
@@ -475,7 +519,7 @@ def test_the_command_names_its_own_option(tmp_path: Path) -> None:
     assert result.exit_code == 1 and "--into" in result.output and "into=" not in result.output
 
 
-def test_progress_names_each_route(scaled: Path) -> None:
+def test_progress_names_each_route(scaled: Path, unrun: list) -> None:
     lines: list[str] = []
     migrate(scaled, torch.rand(2, 3), routes=CONVERT_ONLY, seconds=90, progress=lines.append)
     assert lines[0].startswith("scaled.pt: running the original on ")

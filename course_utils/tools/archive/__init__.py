@@ -1,10 +1,10 @@
 """Look inside a model file without loading it and without running any of it.
 
-``torch.utils.model_dump`` makes an HTML page of a TorchScript archive, and ``torch.utils.show_pickle`` prints a pickle; fickling and picklescan look for dangerous pickles. ``model_dump`` trusts the file: it does not
-notice a flipped bit in the weights, raises KeyError for a file of ``torch.save``, and unpacks a zip bomb to its end. A
-scanner of pickles does not read TorchScript's code, and that is what runs on load. `inspect` compares every checksum,
-works within limits whatever the file says, names what the code reaches beyond tensors, and says what reads a file of
-another kind.
+``torch.utils.model_dump`` makes an HTML page of a TorchScript archive, and ``torch.utils.show_pickle`` prints a pickle;
+fickling and picklescan look for dangerous pickles. ``model_dump`` trusts the file: it does not notice a flipped bit in
+the weights, raises KeyError for a file of ``torch.save``, and unpacks a zip bomb to its end. A scanner of pickles does
+not read TorchScript's code, and that is what runs on load. `inspect` compares every checksum, works within limits
+whatever the file says, names what the code reaches beyond tensors, and says what reads a file of another kind.
 
 * `inspect`: a path, bytes or an open file → `ArchiveReport`
 * `ArchiveError`: there is nothing to report on; the message says what the file is and what to do

@@ -214,9 +214,7 @@ class Container:
         for info in self._infos:
             path = PurePosixPath(info.filename.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
-                found.append(
-                    f"entry {_shown(info.filename)} points outside the archive (zip slip); do not extract it"
-                )
+                found.append(f"entry {_shown(info.filename)} points outside the archive (zip slip); do not extract it")
             if stat.S_ISLNK(info.external_attr >> 16):
                 found.append(f"entry {_shown(info.filename)} is a symbolic link; torch writes none, do not extract it")
         if len(tops) > 1:

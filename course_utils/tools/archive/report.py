@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from course_utils.core.report import Report, cut, plural, size_text
+from course_utils.core.report import Report, cut, html_list, html_table, plural, size_text
 from course_utils.tools.archive.container import Entry
 from course_utils.tools.archive.errors import ArchiveError
 from course_utils.tools.archive.source import Effect, Method
@@ -158,35 +157,15 @@ class ArchiveReport(Report):
         lines += [f"warning: {x}" for x in self.warnings[:limit]] + _more(self.warnings, 0, limit)
         return "\n".join(map(_printable, lines))
 
-    def __str__(self) -> str:
-        return self.text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        cell = "border:1px solid currentColor;padding:0.2em 0.5em;text-align:left;vertical-align:top"
-        mark = "&#10003; " if self.ok else "&#9888; "
-        parts = ['<div style="max-width:100%">', f"<p><strong>{mark}{html.escape(self.headline)}</strong><br>"]
-        parts += [f"{html.escape(label)}: {html.escape(value)}<br>" for label, value in self._facts()]
-        parts.append("</p>")
-        notes = [f"<strong>runs</strong> {html.escape(str(x))}" for x in self.runs[:ROWS]]
-        notes += [f"<strong>warning</strong> {html.escape(x)}" for x in self.warnings[:ROWS]]
+    def _html_parts(self) -> list[str]:
+        notes = [f"runs {x}" for x in self.runs[:ROWS]] + [f"warning: {x}" for x in self.warnings[:ROWS]]
         hidden = max(0, len(self.runs) - ROWS) + max(0, len(self.warnings) - ROWS)
-        notes += [f"and {hidden} more in <code>.runs</code> and <code>.warnings</code>"] if hidden else []
-        parts += ["<ul>", *(f"<li>{x}</li>" for x in notes), "</ul>"] if notes else []
+        notes += [f"and {hidden} more in `.runs` and `.warnings`"] if hidden else []
+        parts = [html_list(f"{label}: {value}" for label, value in self._facts()), html_list(notes)]
         for title, heads, rows, count in self._tables():
             more = f", the first {len(rows)}" if count > len(rows) else ""
-            parts.append(
-                '<table style="border-collapse:collapse;font-size:90%;margin-bottom:0.8em;max-width:100%">'
-                f'<caption style="text-align:left">{title}: {count}{more}</caption><thead><tr>'
-            )
-            parts += [f'<th scope="col" style="{cell}">{h}</th>' for h in heads]
-            parts.append("</tr></thead><tbody>")
-            for row in rows:
-                cells = (f'<td style="{cell};overflow-wrap:anywhere"><code>{html.escape(x)}</code></td>' for x in row)
-                parts.append("<tr>" + "".join(cells) + "</tr>")
-            parts.append("</tbody></table>")
-        return "\n".join([*parts, "</div>"])
+            parts += [f"<p>{title}: {count}{more}</p>", html_table(heads, rows, code=range(len(heads)))]
+        return parts
 
     def _facts(self, limit: int = ROWS) -> list[tuple[str, str]]:
         sizes = self.sizes
@@ -203,12 +182,14 @@ class ArchiveReport(Report):
 
     def _tables(self, limit: int = ROWS) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]], int]]:
         own = sorted(self.methods, key=lambda x: x.owner != self.root)  # the outermost class first
-        methods = [(cut(x.short, 40), cut(x.signature, 70)) for x in own[:limit]]
+        methods: list[tuple[str, ...]] = [(cut(x.short, 40), cut(x.signature, 70)) for x in own[:limit]]
         tensors = [*self.tensors, *self.constants]
-        rows = [(cut(x.path, 44), x.dtype, str(x.shape), size_text(x.nbytes)) for x in tensors[:limit]]
+        rows: list[tuple[str, ...]] = [
+            (cut(x.path, 44), x.dtype, str(x.shape), size_text(x.nbytes)) for x in tensors[:limit]
+        ]
         plain = [x for x in self.attributes if x.path.rpartition(".")[2] not in ("training", "_is_full_backward_hook")]
-        values = [(cut(x.path, 44), cut(x.type, 30), cut(x.value, 44)) for x in plain[:limit]]
-        tables = [
+        values: list[tuple[str, ...]] = [(cut(x.path, 44), cut(x.type, 30), cut(x.value, 44)) for x in plain[:limit]]
+        tables: list[tuple[str, tuple[str, ...], list[tuple[str, ...]], int]] = [
             ("methods", ("method", "signature"), methods, len(self.methods)),
             ("tensors", ("path", "dtype", "shape", "bytes"), rows, len(tensors)),
             ("attributes", ("path", "type", "value"), values, len(plain)),

@@ -73,14 +73,15 @@ class Walker:
         dot = f"{path}." if path else ""
         if isinstance(value, Instance):
             described = self.classes.get(str(value.kind))
+            fields = described.fields if described else {}
             state = value.state if isinstance(value.state, Pairs) else Pairs()
             for name, inner in state.named():
-                yield inner, dot + name, described.fields.get(name, "") if described else ""
+                yield inner, dot + name, fields.get(name, "")
             if value.state is not None and not isinstance(value.state, Pairs):
                 yield value.state, dot + "__getstate__()", ""
             for name, text in described.constants.items() if described else ():
                 if state.get(name) is None:
-                    self.attributes.append(Attribute(dot + name, described.fields[name], text))
+                    self.attributes.append(Attribute(dot + name, fields[name], text))
         elif isinstance(value, Pairs):
             for name, inner in value.named():
                 yield inner, dot + name, ""

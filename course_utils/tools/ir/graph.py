@@ -76,7 +76,7 @@ def show(obj: Any, *, inlined: bool = False) -> str:
     """
     if isinstance(obj, TorchNode):
         return clean(str(obj))
-    return clean(graph_of(obj, inlined=inlined).str(False))
+    return clean(str(graph_of(obj, inlined=inlined)))
 
 
 def clean(text: str) -> str:

@@ -6,7 +6,7 @@ import textwrap
 from dataclasses import dataclass
 
 from course_utils.core.errors import CourseError
-from course_utils.core.report import Report
+from course_utils.core.report import Report, html_list, html_table
 
 ROUTES = {
     "convert": "TS2EPConverter → .pt2",
@@ -88,3 +88,10 @@ class MigrationReport(Report):
         lines += [f"  inputs tried: {', '.join(self.inputs)}"]
         lines += [f"  next: {line}" for line in self.advice]
         return "\n".join(textwrap.fill(line, 110, subsequent_indent="      ") for line in lines)
+
+    def _html_parts(self) -> list[str]:
+        return [
+            html_list(self.facts),
+            html_table(("route", "outcome", "seen"), self.rows()),
+            html_list([f"inputs tried: {', '.join(self.inputs)}", *(f"next: {line}" for line in self.advice)]),
+        ]

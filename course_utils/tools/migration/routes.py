@@ -56,7 +56,8 @@ def look(job: Job) -> Found:
         found.features = _features(model)
         if defaults := _defaults(job.cases[0], _schema(model)):
             found.facts += (f"left at its default: {defaults}",)
-        methods = [m for m in model._c._method_names() if m != "forward"] if isinstance(model, nn.Module) else []
+        names = model._c._method_names() if isinstance(model, torch.jit.ScriptModule) else []
+        methods = [name for name in names if name != "forward"]
         found.facts += (f"methods beside forward: {', '.join(methods)} (not migrated)",) if methods else ()
         found.facts += (f"in its graphs: {', '.join(found.features)}",) if found.features else ()
     flat = [t for t in leaves(outputs) if isinstance(t, Tensor)]
@@ -231,7 +232,9 @@ def _onnx(job: Job, file: Path) -> Callable[[], Candidate]:
             dynamic_axes=axes,
         )
     else:
-        torch.onnx.export(_program(job), dynamo=True, verbose=False).save(file)
+        program = torch.onnx.export(_program(job), dynamo=True, verbose=False)
+        assert program is not None
+        program.save(file)
     try:
         model = OnnxModel(file)
     except ImportError:

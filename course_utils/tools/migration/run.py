@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.core.cases import Case, as_cases, batch_sizes, leaves, map_tensors
+from course_utils.core.cases import Case, as_cases, batch_sizes, leaves
 from course_utils.core.report import plural, size_text
 from course_utils.core.status_line import Show, status_line
 from course_utils.tools import archive
@@ -198,8 +198,7 @@ def _variants(example: Case) -> list[Case]:
     if not any(isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves(given)):
         return cases
     for name, change in (("negated", torch.neg), ("times 10", lambda x: x * 10), ("zeros", torch.zeros_like)):
-        args, kwargs = map_tensors(given, lambda x, change=change: change(x) if x.is_floating_point() else x)
-        cases.append(Case(args, kwargs, name))
+        cases.append(example.mapped(lambda x, change=change: change(x) if x.is_floating_point() else x, name))
     return cases
 
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
-import pickle
 import re
-import subprocess
 import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -57,44 +53,20 @@ class Found:
 
 def in_child(task: Callable[[Job], Found], job: Job, seconds: float) -> Found:
     """Run a task, a function of a module, in a child. Never raises for what the task does."""
+    options = {"seconds": seconds, "memory_gib": MEMORY_GIB}
     try:
-        if sys.platform != "linux" and isinstance(job.source, str):
-            return _in_new_process(task, job, seconds)
-        return limits.run_limited(lambda: work(task, job), seconds=seconds, memory_gib=MEMORY_GIB).value
+        if sys.platform != "linux" and isinstance(job.source, str):  # there is no fork
+            return limits.run_in_new_python(work, task, job, **options).value
+        # The child is a copy of this process: what is imported here takes a second, and not again in each of them.
+        import torch._export.converter  # noqa: F401
+
+        return limits.run_limited(lambda: work(task, job), **options).value
     except limits.TimeLimit:
         return Found(ended="timed out")
     except limits.Crash:
         return Found(ended="crashed")
     except Exception as error:
         return Found(error=reason(error))
-
-
-def _in_new_process(task: Callable[[Job], Found], job: Job, seconds: float) -> Found:
-    """The same in a fresh Python, where there is no fork."""
-    command = [sys.executable, "-c", "from course_utils.tools.migration import worker; worker._main()"]
-    root = str(Path(__file__).resolve().parents[3])
-    paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    try:
-        done = subprocess.run(
-            command,
-            input=pickle.dumps((task, job)),
-            capture_output=True,
-            timeout=seconds,
-            env={**os.environ, "PYTHONPATH": paths},
-        )
-    except subprocess.TimeoutExpired:
-        return Found(ended="timed out")
-    _, _, payload = done.stdout.partition(b"\0found\0")
-    return pickle.loads(payload) if payload and done.returncode == 0 else Found(ended="crashed")
-
-
-def _main() -> None:
-    """The whole life of the fresh Python."""
-    torch.set_num_threads(1)
-    found = work(*pickle.load(sys.stdin.buffer))
-    sys.stdout.flush()
-    sys.stdout.buffer.write(b"\0found\0" + pickle.dumps(found))
-    sys.stdout.buffer.flush()
 
 
 def reason(error: BaseException) -> str:

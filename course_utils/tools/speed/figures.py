@@ -50,6 +50,8 @@ def warmup_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
 
     `warmup_caption` says the same in words. Raises ValueError where there is no curve.
     """
+    from matplotlib.ticker import MaxNLocator
+
     _check_curves(curves)
     unit, scale = unit_of(min(min(times) for times in curves.values()))
     figure, axes = _figure(3.4)
@@ -59,7 +61,7 @@ def warmup_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
         axes.plot(calls, heights, marker=marker, linestyle=dashes, markersize=5, label=name)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("call")
     axes.set_ylabel(f"time of the call ({unit}), log scale")
     axes.grid(alpha=0.3)

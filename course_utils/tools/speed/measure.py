@@ -144,14 +144,13 @@ def compare_speed(
 
 def _contents(args: tuple[Any, ...]) -> list[Any]:
     """The contents of the arguments, to see later whether a call has changed them."""
-    kept = []
-    for leaf in leaves(args):
-        if isinstance(leaf, torch.Tensor):
-            with torch.no_grad():
-                kept.append(leaf.detach().clone())
-        elif leaf is None or isinstance(leaf, (bool, int, float, str)):
-            kept.append(leaf)
-    return kept
+    plain = (bool, int, float, str, type(None))
+    with torch.no_grad():
+        return [
+            leaf.detach().clone() if isinstance(leaf, torch.Tensor) else leaf
+            for leaf in leaves(args)
+            if isinstance(leaf, (torch.Tensor, *plain))
+        ]
 
 
 def _alike(before: list[Any], now: list[Any]) -> bool:
@@ -166,7 +165,8 @@ def _warm_up(
     clock: Callable[[], float],
 ) -> list[float]:
     """Call until settled, ``limit`` calls or ``seconds`` are reached; return the time of each call."""
-    started, times = clock(), []
+    times: list[float] = []
+    started = clock()
     while len(times) < limit and not settled(times):
         if len(times) >= 2 * WINDOW and clock() - started > seconds:
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from course_utils.core.report import Report, plural, text_table
+from course_utils.core.report import Report, html_list, html_table, plural, text_table
 from course_utils.tools.speed.figures import number_text, rounds_figure, unit_of
 from course_utils.tools.speed.statistics import MARGIN, SpeedRow
 
@@ -111,6 +111,10 @@ class SpeedReport(Report):
         """The report as a plain table."""
         table = text_table(HEADS, self._cells(), numbers=NUMBERS)
         return "\n".join([table, f"{self.method}; {self._reading}", *self.findings])
+
+    def _html_parts(self) -> list[str]:
+        table = html_table(HEADS, self._cells(), numbers=NUMBERS)
+        return [table, html_list([f"{self.method}; {self._reading}", *self.findings])]
 
     def _cells(self) -> list[list[str]]:
         fastest = min(row.median_s for row in self.rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from course_utils.tools.ir.drawing.sketch import Highlight, Sketch, all_steps
@@ -84,12 +85,12 @@ def draw_change(
     drawn, outlines = [], []
     for own, words in ((0, f"only {names[0]}"), (1, f"only {names[1]}")):
         surplus = Counter(text for _, text in inscribed[own]) - Counter(text for _, text in inscribed[1 - own])
-        changed = set()
+        changed: set[int] = set()
         for step, text in reversed(inscribed[own]):
             if surplus[text] > 0:
                 surplus[text] -= 1
                 changed.add(id(step.node))
-        highlight = Highlight(chosen=lambda node, changed=changed: id(node) in changed, words=words)
+        highlight = Highlight(chosen=partial(_is_among, changed), words=words)
         sketch = Sketch(programs[own], highlight)
         entries, note = sketch.fit(max_nodes)
         heading = f"{names[own]}: {sum(op_counts(graphs[own], inlined=False).values())} nodes"
@@ -99,6 +100,10 @@ def draw_change(
     caption = f"TorchScript graph {heads[0]}, {heads[1]}. A star marks a box that the other side does not have."
     outline = "\n\n".join(outlines)
     return Drawing(side_by_side(drawn, caption, outline), outline, caption)
+
+
+def _is_among(chosen: set[int], node: Any) -> bool:
+    return id(node) in chosen
 
 
 def _inscribed(program: Program) -> list[tuple[Step, str]]:

@@ -89,15 +89,15 @@ def place(boxes: list[Box], max_width: int) -> Placed:
         return Placed(0, 0)
     producer = {value: (box, index) for box in boxes for index, value in enumerate(box.outs)}
     widest = max(box.width for box in boxes)
-    best = None
+    tried = []
     # Edges that pass a rank also need room, and how many there are shows only when the ranks are known.
-    for share in (1.0, 0.8, 0.65, 0.5):
-        placed = _place(boxes, producer, max(widest, round(max_width * share)), max_width)
+    for part in (1.0, 0.8, 0.65, 0.5):
+        placed = _place(boxes, producer, max(widest, round(max_width * part)), max_width)
         if placed.width <= max(widest, max_width):
             return placed
-        if best is None or placed.width < best[0]:
-            best = (placed.width, share)
-    return _place(boxes, producer, max(widest, round(max_width * best[1])), max_width)
+        tried.append((placed.width, -part))
+    _, part = min(tried)
+    return _place(boxes, producer, max(widest, round(max_width * -part)), max_width)
 
 
 def _place(boxes: list[Box], producer: dict[str, tuple[Box, int]], rank_width: int, max_width: int) -> Placed:

@@ -30,7 +30,7 @@ SIDE_EFFECTS = {
 }  # fmt: skip
 # Arguments of the recorded convolution that no model chooses.
 UNSAID = {"benchmark", "deterministic", "cudnn_enabled", "allow_tf32", "cudnn_enable"}
-USUAL = {
+USUAL: dict[str, dict[str, Any]] = {
     "aten::_convolution": {
         "stride": 1, "padding": 0, "dilation": 1, "transposed": False, "output_padding": 0, "groups": 1,
     },
@@ -341,11 +341,11 @@ class Sketch:
             title = "" if len(step.blocks) == 1 else f"block {number}"
             ports = [(value, self.short(value)) for value in block.inputs] + ports
             yields = [(value, self.short(value)) for value in block.outputs]
-        texts = [
+        written: list[tuple[str | None, str]] = [
             (None, f"{text} = {self.folded[value]}") if value in self.folded else (value, text)
             for value, text in yields
         ]
-        return Column(title, ports, entries, texts)
+        return Column(title, ports, entries, written)
 
     def _carried(self, value: str, start: str) -> str:
         return f"{self.short(value)}, first {self.folded[start]}" if start in self.folded else self.short(value)
@@ -535,8 +535,8 @@ class Sketch:
                     lines.append(f"{inner}{column.title}:")
                     inner += "  "
                 lines += self._outline(column.entries, inner)
-                given = [text if value is None else self._yielded(value, text) for value, text in column.yields]
-                lines.append(f"{inner}gives {', '.join(given) or 'nothing'}")
+                result = [text if value is None else self._yielded(value, text) for value, text in column.yields]
+                lines.append(f"{inner}gives {', '.join(result) or 'nothing'}")
         return lines
 
     def _yielded(self, value: str, text: str) -> str:

@@ -203,7 +203,7 @@ class Picture:
             elif isinstance(box.content, _Frame):
                 self._draw_frame(box.content, x, y, box)
                 self._labels(box, x, y)
-            else:
+            elif isinstance(box.content, Entry):
                 self._draw_leaf(box.content, x, y, box.width, box.height)
                 self._labels(box, x, y)
 
