@@ -319,6 +319,9 @@ def test_reports_as_text_and_html(net: bytes) -> None:
     report = archive.inspect(net)
     assert "Net.forward" in report.text() and "(2, 3)" in report.text()
     assert repr(report) == report.text() and len(report.text().splitlines()) < 60
+    assert report.ok and report.findings == report.warnings == ()
+    with pytest.raises(TypeError, match=r"ask \.ok"):
+        bool(report)
     page = report._repr_html_()
     assert "(2, 3)" in page and page.count("<table") == page.count("</table>") == 3
     with pytest.raises(KeyError, match=r"Net\.label"):
@@ -674,7 +677,7 @@ def in_the_list(data: bytes, name: str) -> tuple[int, int]:
 
 
 def test_an_entry_that_the_list_has_emptied(net: bytes) -> None:
-    """Zeros for checksum and sizes agree with each other, and zipfile hands out nothing without a word."""
+    """Zeros for checksum and sizes agree with each other, and zipfile silently returns nothing."""
     at, _ = in_the_list(net, "archive/version")
     data = net[: at + 16] + bytes(12) + net[at + 28 :]
     assert contents(data)["archive/version"] == b""
@@ -751,21 +754,20 @@ def contents(data: bytes) -> dict[str, bytes]:
         return {name: file.read(name) for name in file.namelist()}
 
 
-def test_two_thousand_damaged_copies(net: bytes, traced: bytes, frozen: bytes, state_dict: bytes) -> None:
+def test_a_thousand_damaged_copies(net: bytes, traced: bytes, frozen: bytes, state_dict: bytes) -> None:
     """Each gives a report or an error, at once and in little memory; a report without a warning tells the truth."""
     legacy = torch_saved({"w": torch.ones(2)}, _use_new_zipfile_serialization=False)
     originals = [net, traced, frozen, state_dict, legacy]
     known = [contents(x) if x is not legacy else None for x in originals]
-    reports = errors = noticed = 0
+    reports = errors = 0
     longest = 0.0
     tracemalloc.start()
-    for n, data in enumerate(damaged_copies(originals, 2000, seed=5)):
+    for n, data in enumerate(damaged_copies(originals, 1000, seed=5)):
         started = time.perf_counter()
         try:
             report = archive.inspect(data)
             assert len(report.text()) < 10_000 and len(report._repr_html_()) < 40_000
             reports += 1
-            noticed += not report.ok
             if report.ok and known[n % 5]:
                 assert contents(data) == known[n % 5]
         except ArchiveError as error:
@@ -774,9 +776,7 @@ def test_two_thousand_damaged_copies(net: bytes, traced: bytes, frozen: bytes, s
         longest = max(longest, time.perf_counter() - started)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    print(f"{reports} reports, {noticed} of them with a warning, {errors} errors")
-    print(f"longest {longest:.3f} s, peak {peak / 1e6:.1f} MB")
-    assert reports + errors == 2000 and min(reports, errors) > 300
+    assert reports + errors == 1000 and min(reports, errors) > 150
     assert longest < 5 and peak < 50e6
 
 
