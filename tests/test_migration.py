@@ -189,7 +189,7 @@ def test_silero_is_told_honestly(tmp_path: Path) -> None:
     assert outcomes(report) == {"convert": "raises", "onnx": "raises"} and not report.ok, report
     assert "SetAttr" in report.attempts[0].text
     assert "silero_vad.onnx beside it: use that" in report.advice[0] and "safetensors" not in report.advice[0]
-    assert "silero_vad_16k.safetensors beside it holds weights" in report.advice[1]
+    assert "silero_vad_16k.safetensors beside it contains weights" in report.advice[1]
     assert "reset_states (not migrated)" in str(report)
     weights = torch.load(tmp_path / "out" / "weights.pt", weights_only=True)
     assert len(weights) == 30 and all(isinstance(tensor, Tensor) for tensor in weights.values())
@@ -543,7 +543,7 @@ def test_weights_beside_an_archive_are_not_taken_for_its_own(tmp_path: Path, nam
         (tmp_path / "mine.onnx").write_bytes(b"x")
     advice = advise(tmp_path / "mine.pt", [], (), ())
     [line] = [line for line in advice if "safetensors" in line]
-    assert line.startswith(f"{name} beside it holds weights") and "compare the values" in line
+    assert line.startswith(f"{name} beside it contains weights") and "compare the values" in line
     assert "use that" not in line and any("mine.onnx" in line for line in advice) is with_model
 
 

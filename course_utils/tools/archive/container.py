@@ -2,7 +2,7 @@
 
 torch reads the same zip and does not compare the checksums of stored entries, which is why this module does. A zip says
 the same things twice, in front of an entry (or behind it) and in the list at the end, and Python's zipfile believes the
-list; an entry that the list has lost or emptied leaves bytes that belong to nobody, so those are looked for as well.
+list; an entry that the list has lost or emptied leaves bytes that belong to no entry, so those are looked for as well.
 Layout of a zip: APPNOTE.TXT of PKWARE, sections 4.3.7 (local header) and 4.3.9 (data descriptor).
 """
 
@@ -45,7 +45,7 @@ class Entry:
 
 
 class _Guarded(io.RawIOBase):
-    """A file that hands out no more than ``limit`` bytes in one piece, until told otherwise.
+    """A file that hands out no more than ``limit`` bytes in one piece.
 
     zipfile reads the list of entries in one piece of the size that the file claims.
     """

@@ -26,13 +26,14 @@ WEIGHTS = "torch.load(path, weights_only=True)"
 TRUSTED = "torch.load(path, weights_only=False), and only if you trust its author: it runs code"
 
 # How a file begins that is not a zip, what it is then, and what to do about it.
+WEB_PAGE = "a web page, often a login or an error page saved under this name; download the file again"
 NOT_A_ZIP = (
     (
         b"version https://git-lfs",
         "a Git LFS pointer: the text that stands for a file not fetched yet; run git lfs pull",
     ),
-    (b"<!doctype html", "a web page, often a login or an error page saved under this name; download the file again"),
-    (b"<html", "a web page, often a login or an error page saved under this name; download the file again"),
+    (b"<!doctype html", WEB_PAGE),
+    (b"<html", WEB_PAGE),
     (b"\x1f\x8b", "compressed with gzip; unpack it first"),
     (b"\x89HDF", "an HDF5 file, as Keras writes it; open it with h5py"),
     (b"ustar", "a tar file; unpack it first"),

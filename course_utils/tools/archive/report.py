@@ -15,7 +15,7 @@ ROWS = 8  # of each table in the short forms; the fields hold all
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One tensor. path: the attribute that holds it, or ``CONSTANTS.c0``. storage: the entry with its bytes.
+    """One tensor. path: its attribute, or ``CONSTANTS.c0``. storage: the entry that contains its bytes.
 
     nbytes: what its values take. stored_bytes: what its storage takes, more if it is a view of something larger.
     shared: other paths on the same storage.

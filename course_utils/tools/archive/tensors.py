@@ -1,4 +1,4 @@
-"""The tensors and plain values that a described pickle holds, and what an unpickler would call for it."""
+"""The tensors and plain values in a described pickle, and what an unpickler would call for it."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _siblings(path: Path) -> list[str]:
     weights = [path.with_suffix(".safetensors"), *sorted(path.parent.glob(f"{path.stem}_*.safetensors"))]
     if name := next((file.name for file in weights if file.is_file()), ""):
         lines.append(
-            f"{name} beside it holds weights, and perhaps those of another training: names and shapes that fit "
+            f"{name} beside it contains weights, and perhaps those of another training: names and shapes that fit "
             "prove nothing, so take this archive's own, or compare the values first"
         )
     return lines

@@ -62,9 +62,7 @@ def look(job: Job) -> Found:
         found.facts += (f"in its graphs: {', '.join(found.features)}",) if found.features else ()
     flat = [t for t in leaves(outputs) if isinstance(t, Tensor)]
     if flat and not any(bool(t.any()) for t in flat):
-        found.facts += (
-            "every output is zero, so equal results prove little; give inputs that bring the model to life",
-        )
+        found.facts += ("every output is zero, so equal results prove little; give inputs whose outputs are not",)
     return found
 
 

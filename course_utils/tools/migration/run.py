@@ -66,7 +66,7 @@ def migrate(
     Arguments that are left at their default are filled in from the schema of the archive's forward.
 
     Raises MigrationError, a ValueError, where the arguments cannot be used; its text ends with what to do. What a route
-    does wrong is a row of the report. Loading an archive runs code that is in it: a child process is no sandbox, so
+    does wrong is a row of the report. Loading an archive runs code that is in it: a child process is not a sandbox, so
     migrate only what you trust. An eager module is run in a copy of this process on Linux, and elsewhere in this one.
     """
     example, rest = _given(inputs, others)
@@ -129,7 +129,7 @@ def _is_numbered(name: str) -> bool:
 
 
 def _source(given: Any, folder: Path, run_anyway: bool) -> tuple[str | nn.Module, str, tuple[str, ...]]:
-    """A path of an archive or an eager module; its name for people; what can be said without loading it."""
+    """A path of an archive or an eager module; its name for people; what is known without loading it."""
     if isinstance(given, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
         name = getattr(given, "original_name", None) or getattr(given, "name", "the function")
         path = folder / "model.pt"
@@ -152,7 +152,7 @@ def _source(given: Any, folder: Path, run_anyway: bool) -> tuple[str | nn.Module
 
 
 def _facts(path: str | os.PathLike[str], run_anyway: bool) -> tuple[str, ...]:
-    """What can be said of an archive without loading it: code, weights, what loading would run.
+    """What is known of an archive without loading it: code, weights, what loading would run.
 
     Raises MigrationError for what is not a TorchScript archive, a damaged one, and one that is dangerous to run.
     """

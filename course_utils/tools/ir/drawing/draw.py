@@ -52,8 +52,6 @@ def draw(
 
     Raises ValueError for `max_nodes` below 1, and what `graph_of` raises.
     """
-    if max_nodes < 1:
-        raise ValueError(f"max_nodes is {max_nodes}; at least one box must be allowed")
     program = read(graph_of(obj, inlined=inlined))
     sketch = Sketch(program, Highlight.of(highlight))
     entries, note = sketch.fit(max_nodes)
@@ -77,8 +75,6 @@ def draw_change(
 
     Raises ValueError for `max_nodes` below 1, and what `graph_of` raises.
     """
-    if max_nodes < 1:
-        raise ValueError(f"max_nodes is {max_nodes}; at least one box must be allowed")
     graphs = [graph_of(graph, inlined=inlined) for graph in (before, after)]
     programs = [read(graph) for graph in graphs]
     inscribed = [_inscribed(program) for program in programs]

@@ -261,7 +261,7 @@ def _order(ranks: list[list[Box]], links: list[_Link]) -> None:
 def _sort_free(
     ranks: list[list[Box]], links: list[_Link], routes: list[tuple[str, list[_Link]]]
 ) -> tuple[list[_Link], list[tuple[str, list[_Link]]]]:
-    """Let the edges of a free box come in from left to right, in the order in which their sources stand."""
+    """Let the edges of a free box come in from left to right, in the order of their sources."""
     place_of = {box: index for rank in ranks for index, box in enumerate(rank)}
     moved: dict[_Link, _Link] = {}
     for box in place_of:

@@ -437,6 +437,8 @@ class Sketch:
 
     def fit(self, max_nodes: int) -> tuple[list[Entry], str]:
         """The finest set of boxes that is allowed, and a sentence on what was collapsed."""
+        if max_nodes < 1:
+            raise ValueError(f"max_nodes is {max_nodes}; at least one box must be allowed")
         block = self.program.block
         entries = self.entries(block, None, None)
         full = _how_many(entries)

@@ -214,7 +214,7 @@ class Picture:
                 self.front.append(_text(x + box.out_port(index) + 5, y + box.height + 13, name, SMALL, QUIET, "start"))
 
     def _label(self, value: str) -> str:
-        """The name on an edge: none for a value that has only a number, or that nobody uses."""
+        """The name on an edge: none for a value that has only a number, or that nothing uses."""
         name = self.sketch.short(value)
         return "" if name.startswith("%") or value not in self.sketch.uses else cut(name, 14)
 
