@@ -320,7 +320,7 @@ def test_reports_as_text_and_html(net: bytes) -> None:
     assert "Net.forward" in report.text() and "(2, 3)" in report.text()
     assert repr(report) == report.text() and len(report.text().splitlines()) < 60
     assert report.ok and report.findings == report.warnings == ()
-    with pytest.raises(TypeError, match=r"ask \.ok"):
+    with pytest.raises(TypeError, match=r"ask its \.ok"):
         bool(report)
     page = report._repr_html_()
     assert "(2, 3)" in page and page.count("<table") == page.count("</table>") == 3

@@ -241,7 +241,7 @@ def test_compare_counts_side_by_side():
     assert diff.delta == {"prim::Constant": -1, "aten::relu": -1}
     lines = str(diff).splitlines()
     assert lines[0].split() == ["kind", "before", "after", "change"]
-    assert "aten::relu           2      1      -1" in lines
+    assert "aten::relu      2       1      -1" in lines
     assert lines[-1].split() == ["all", "nodes", "11", "9", "-2"]
     page = ET.fromstring(diff._repr_html_())
     rows = [["".join(cell.itertext()) for cell in row] for row in page.iter("tr")]

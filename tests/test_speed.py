@@ -445,7 +445,7 @@ def test_a_candidate_that_raises_is_named_with_its_error():
     clock = Clock()
 
     def broken():
-        raise RuntimeError("Traceback of TorchScript\n  many lines\nexpected a Tensor.\n")
+        raise RuntimeError("Traceback of TorchScript\n    x.y\n    ~~~ <--- HERE\nRuntimeError: expected a Tensor.\n")
 
     with pytest.raises(ValueError) as caught:
         compare(clock, {"eager": clock.worker("eager", 1e-2), "traced": broken})
@@ -533,17 +533,18 @@ def report() -> SpeedReport:
 
 def test_text(report):
     assert str(report) == repr(report) == report.text()
-    lines = str(report).splitlines()
-    assert lines[0].split() == ["median", "IQR", "calls/round", "speed", "interval", "verdict", "warm-up"]
-    assert re.split(r"\s{2,}", lines[2])[:3] == ["eager", "20.0 µs", "0 µs"]
-    assert lines[2].index("• baseline") == lines[3].index("▲ faster") == lines[0].index("verdict")
-    assert re.split(r"\s{2,}", lines[3])[-4:-1] == ["2.00 ×", "2.00 to 2.00", "▲ faster"]
-    assert "7 calls, first took 80.0 ×" in lines[3]
-    assert "1.00 ×" in lines[4] and "? no difference shown" in lines[4]
-    assert "0.333 ×" in lines[5] and "▼ slower" in lines[5]
-    assert lines[6].startswith("15 interleaved rounds, 1 thread, grad mode on; speed = eager's time / own time")
-    assert "99.3 % interval" in lines[6] and "under 3 %" in lines[6]
-    assert len(lines) == 7
+    heads, eager, scripted, same, slow, method = str(report).splitlines()
+    assert heads.split() == ["median", "IQR", "calls/round", "speed", "interval", "verdict", "warm-up"]
+    assert re.split(r"\s{2,}", eager)[:3] == ["eager", "20.0 µs", "0 µs"]
+    assert eager.index("• baseline") == scripted.index("▲ faster") == heads.index("verdict")
+    assert re.split(r"\s{2,}", scripted)[-4:-1] == ["2.00 ×", "2.00 to 2.00", "▲ faster"]
+    assert "7 calls, first took 80.0 ×" in scripted
+    assert "1.00 ×" in same and "? no difference shown" in same
+    assert "0.333 ×" in slow and "▼ slower" in slow
+    assert method.startswith("15 interleaved rounds, 1 thread, grad mode on; speed = eager's time / own time")
+    assert "99.3 % interval" in method and "under 3 %" in method
+    assert report.ok and report.findings == ()
+    assert report.headline == ("against eager: scripted ▲ faster, <same> ? no difference shown, slow ▼ slower")
 
 
 def test_html_says_the_same_is_escaped_and_leaves_the_theme_alone(report):

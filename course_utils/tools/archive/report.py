@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from course_utils.core.report import Report, cut, html_list, html_table, plural, size_text
+from course_utils.core.report import Report, cut, html_list, html_paragraph, html_table, plural, size_text, text_table
 from course_utils.tools.archive.container import Entry
 from course_utils.tools.archive.errors import ArchiveError
 from course_utils.tools.archive.source import Effect, Method
@@ -53,7 +53,7 @@ class Sizes:
     zip: int = 0
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class ArchiveReport(Report):
     """What a model file contains. Nothing of it was loaded or run.
 
@@ -147,24 +147,21 @@ class ArchiveReport(Report):
         limit = 10**9 if everything else ROWS
         lines = [self.headline, *(f"  {label:<13} {value}" for label, value in self._facts(limit))]
         lines += [f"  runs          {x}" for x in self.runs[:limit]] + _more(self.runs, 16, limit)
-        for title, heads, rows, count in self._tables(limit):
+        for title, _, rows, count in self._tables(limit):
             lines.append(f"{title} ({count})")
-            widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-            lines += [
-                "  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
-            ]
+            lines += [f"  {line}" for line in text_table((), rows).splitlines()]
             lines += [f"  and {count - len(rows)} more"] if count > len(rows) else []
         lines += [f"warning: {x}" for x in self.warnings[:limit]] + _more(self.warnings, 0, limit)
         return "\n".join(map(_printable, lines))
 
-    def _html_parts(self) -> list[str]:
+    def html_parts(self) -> list[str]:
         notes = [f"runs {x}" for x in self.runs[:ROWS]] + [f"warning: {x}" for x in self.warnings[:ROWS]]
         hidden = max(0, len(self.runs) - ROWS) + max(0, len(self.warnings) - ROWS)
         notes += [f"and {hidden} more in `.runs` and `.warnings`"] if hidden else []
-        parts = [html_list(f"{label}: {value}" for label, value in self._facts()), html_list(notes)]
+        parts: list[str] = [html_list(f"{label}: {value}" for label, value in self._facts()), html_list(notes)]
         for title, heads, rows, count in self._tables():
             more = f", the first {len(rows)}" if count > len(rows) else ""
-            parts += [f"<p>{title}: {count}{more}</p>", html_table(heads, rows, code=range(len(heads)))]
+            parts += [html_paragraph(f"{title}: {count}{more}"), html_table(heads, rows, code=range(len(heads)))]
         return parts
 
     def _facts(self, limit: int = ROWS) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from course_utils.core.report import html_report, html_table, text_table
+from course_utils.core.report import html_block, html_paragraph, html_table, text_table
 from course_utils.tools.ir.graph import graph_of, op_counts, show
 
 PASSES = ("constant_propagation", "constant_pooling", "cse", "dce", "peephole", "inline")
@@ -28,7 +28,6 @@ PASS_MEANING = {
     "lower_all_tuples": "takes tuples apart",
     "remove_mutation": "turns in-place operators into ones that return a new tensor",
 }
-NUMBERS = (1, 2, 3)  # columns
 PASS_HEADS = ("pass", "before", "after", "change", "what changed")
 
 
@@ -66,14 +65,12 @@ class GraphDiff:
 
     def text(self) -> str:
         """The counts as a plain table."""
-        return text_table(["kind", *self.names, "change"], self._cells(), NUMBERS)
+        return text_table(["kind", *self.names, "change"], self._cells())
 
     __str__ = __repr__ = text
 
     def _repr_html_(self) -> str:
-        rows = self._cells()
-        changed = [n for n, row in enumerate(rows) if row[3] != "0" or n == len(rows) - 1]
-        return html_table(["kind", *self.names, "change"], rows, numbers=NUMBERS, bold=changed)
+        return html_table(["kind", *self.names, "change"], self._cells(), row_heads=True)
 
     def figure(self, *, constants: bool = True) -> Any:
         """A matplotlib `Figure`: two bars a kind, each with its count, distinguished by hatching and colour.
@@ -179,13 +176,12 @@ class PassReport:
         for *numbers, words in self._rows():
             first, *more = textwrap.wrap(words, 60)
             rows += [[*numbers, first], *(["", "", "", "", line] for line in more)]
-        return f"{self._title}\n{text_table(PASS_HEADS, rows, NUMBERS)}"
+        return f"{self._title}\n{text_table(PASS_HEADS, rows)}"
 
     __str__ = __repr__ = text
 
     def _repr_html_(self) -> str:
-        changed = [n for n, effect in enumerate(self.effects) if effect.changed]
-        return html_report(self._title, [html_table(PASS_HEADS, self._rows(), numbers=NUMBERS, bold=changed)])
+        return html_block(html_paragraph(self._title), html_table(PASS_HEADS, self._rows(), row_heads=True))
 
 
 def pass_effects(obj: Any, passes: Iterable[str] | None = None, *, in_sequence: bool = False) -> PassReport:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 
 from course_utils.core.errors import CourseError
-from course_utils.core.report import Report, html_list, html_table
+from course_utils.core.report import Report, html_list, html_paragraph, html_table, wrapped
 
 ROUTES = {
     "convert": "TS2EPConverter → .pt2",
@@ -39,7 +38,7 @@ class Attempt:
     file: str = ""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class MigrationReport(Report):
     """What `migrate` found. reference: what the results were compared with, "the archive" or "eager". facts: what was
     seen of the source; inputs: the names of the inputs tried; attempts: one a route, in order; advice: what to do next,
@@ -87,11 +86,12 @@ class MigrationReport(Report):
         lines += [f"  {route}: {outcome}{' - ' if seen else ''}{seen}" for route, outcome, seen in self.rows()]
         lines += [f"  inputs tried: {', '.join(self.inputs)}"]
         lines += [f"  next: {line}" for line in self.advice]
-        return "\n".join(textwrap.fill(line, 110, subsequent_indent="      ") for line in lines)
+        return wrapped(lines)
 
-    def _html_parts(self) -> list[str]:
+    def html_parts(self) -> list[str]:
         return [
             html_list(self.facts),
-            html_table(("route", "outcome", "seen"), self.rows()),
-            html_list([f"inputs tried: {', '.join(self.inputs)}", *(f"next: {line}" for line in self.advice)]),
+            html_table(("route", "outcome", "seen"), self.rows(), row_heads=True),
+            html_paragraph(f"inputs tried: {', '.join(self.inputs)}"),
+            html_list(self.advice, ordered=True, title="next:"),
         ]

@@ -170,8 +170,7 @@ def _program(job: Job) -> torch.export.ExportedProgram:
 def first_size(case: Case | None) -> int | None:
     """The batch: the first size of the first tensor that has one."""
     assert case is not None
-    sizes = (t.shape[0] for t in leaves((case.args, dict(case.kwargs))) if isinstance(t, Tensor) and t.dim())
-    return next(sizes, None)
+    return next((t.shape[0] for t in case.tensors if t.dim()), None)
 
 
 def _free_batch(job: Job) -> Any:

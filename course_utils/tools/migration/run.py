@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from course_utils.core.cases import Case, as_cases, batch_sizes, leaves
+from course_utils.core.cases import Case, as_cases, batch_sizes, other_values
 from course_utils.core.report import plural, size_text
 from course_utils.core.status_line import Show, status_line
 from course_utils.tools import archive
@@ -194,12 +194,7 @@ def _variants(example: Case) -> list[Case]:
     cases = []
     with contextlib.suppress(ValueError, RuntimeError, IndexError):
         cases += [c for c in batch_sizes(replace(example, name="")) if first_size(c) != first_size(example)]
-    given = (example.args, dict(example.kwargs))
-    if not any(isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves(given)):
-        return cases
-    for name, change in (("negated", torch.neg), ("times 10", lambda x: x * 10), ("zeros", torch.zeros_like)):
-        cases.append(example.mapped(lambda x, change=change: change(x) if x.is_floating_point() else x, name))
-    return cases
+    return cases + other_values(example)
 
 
 # --- one route, in words ---------------------------------------------------------------------------------------------

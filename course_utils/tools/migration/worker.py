@@ -53,14 +53,16 @@ class Found:
 
 def in_child(task: Callable[[Job], Found], job: Job, seconds: float) -> Found:
     """Run a task, a function of a module, in a child. Never raises for what the task does."""
-    options = {"seconds": seconds, "memory_gib": MEMORY_GIB}
     try:
         if sys.platform != "linux" and isinstance(job.source, str):  # there is no fork
-            return limits.run_in_new_python(work, task, job, **options).value
-        # The child is a copy of this process: what is imported here takes a second, and not again in each of them.
-        import torch._export.converter  # noqa: F401
+            result = limits.run_in_new_python(work, task, job, seconds=seconds, memory_gib=MEMORY_GIB)
+        else:
+            # A fork is a copy of this process: what is imported here takes a second, and not again in each of them.
+            import torch._export.converter  # noqa: F401
 
-        return limits.run_limited(lambda: work(task, job), **options).value
+            result = limits.run_limited(lambda: work(task, job), seconds=seconds, memory_gib=MEMORY_GIB)
+        found: Found = result.value
+        return found
     except limits.TimeLimit:
         return Found(ended="timed out")
     except limits.Crash:

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch.utils import benchmark
 
+from course_utils.core.errors import one_line
 from course_utils.core.status_line import Show, status_line
-from course_utils.tools.parity.check import error_text
-from course_utils.tools.parity.compare import Rules, compare, leaves
+from course_utils.core.values import leaves
+from course_utils.tools.parity.compare import Rules, compare
 from course_utils.tools.speed.report import SpeedReport
 from course_utils.tools.speed.statistics import CONFIDENCE, MARGIN, WINDOW, median_interval, settled, summarise
 
@@ -201,7 +202,7 @@ def _naming(name: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise ValueError(
-            f"Candidate {name!r} raised while it was timed. {error_text(error).rstrip('.')}. "
+            f"Candidate {name!r} raised while it was timed. {one_line(error).rstrip('.')}. "
             "Call it once by itself with the same arguments and fix it, or leave it out."
         ) from error
 

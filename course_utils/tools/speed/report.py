@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from course_utils.core.report import Report, html_list, html_table, plural, text_table
+from course_utils.core.report import Report, html_list, html_paragraph, html_table, plural, text_table
 from course_utils.tools.speed.figures import number_text, rounds_figure, unit_of
 from course_utils.tools.speed.statistics import MARGIN, SpeedRow
 
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 BUSY = 0.25  # IQR above this fraction of the median: the machine was busy
 HEADS = ("", "median", "IQR", "calls/round", "speed", "interval", "verdict", "warm-up")
-NUMBERS = (1, 2, 3, 4, 5)  # columns that hold numbers
 SYMBOL = {"baseline": "•", "faster": "▲", "slower": "▼", "no difference shown": "?"}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class SpeedReport(Report):
     """What `compare_speed` measured: print it, show it in a notebook, or draw it (`figure`).
 
@@ -48,11 +47,6 @@ class SpeedReport(Report):
     def verdict(self, name: str) -> str:
         """ "baseline", "faster", "slower" or "no difference shown"."""
         return self.row(name).verdict
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing makes these numbers doubtful."""
-        return not self.findings
 
     @property
     def headline(self) -> str:
@@ -109,12 +103,14 @@ class SpeedReport(Report):
 
     def text(self) -> str:
         """The report as a plain table."""
-        table = text_table(HEADS, self._cells(), numbers=NUMBERS)
-        return "\n".join([table, f"{self.method}; {self._reading}", *self.findings])
+        return "\n".join([text_table(HEADS, self._cells()), f"{self.method}; {self._reading}", *self.findings])
 
-    def _html_parts(self) -> list[str]:
-        table = html_table(HEADS, self._cells(), numbers=NUMBERS)
-        return [table, html_list([f"{self.method}; {self._reading}", *self.findings])]
+    def html_parts(self) -> list[str]:
+        return [
+            html_table(HEADS, self._cells(), row_heads=True),
+            html_paragraph(f"{self.method}; {self._reading}"),
+            html_list(self.findings),
+        ]
 
     def _cells(self) -> list[list[str]]:
         fastest = min(row.median_s for row in self.rows)
