@@ -3,7 +3,7 @@
     candidate = OnnxModel("model.onnx")
     check_parity(model, candidate, [images[:1], images[:7]])
 
-``torch.onnx.export`` returns an ``ONNXProgram``, which can be called too; a file, from this exporter or another, cannot.
+``torch.onnx.export`` returns an ``ONNXProgram``, which can be called too; a file, of this exporter or another, can't.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from tests.claims import claim
 
 CHECK, COMPARE, REPORT = (f"course_utils/tools/parity/{name}.py" for name in ("check", "compare", "report"))
 PROBE, RECOMMEND = "course_utils/tools/divergence.py", "course_utils/tools/advice.py"
-BISECTION, TIMING = "course_utils/tools/bisection.py", "course_utils/tools/speed/measure.py"
+BISECTION, SPEED = "course_utils/tools/bisection.py", "course_utils/tools/speed"
 X = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]])
 
 
@@ -345,7 +345,7 @@ def the_compiler_is_never_raised():
     assert "takes a module" in raises(TypeError, bisect_script, gate)
 
 
-@claim(TIMING, "The first is a finding of the report", was="nothing was said")
+@claim(f"{SPEED}/measure.py", "The first is a finding of the report", was="nothing was said")
 def a_changed_input_is_a_finding():
     options = {"rounds": 5, "min_round_time": 1e-4, "seconds": 0.2, "progress": False}
     changed = {}
@@ -354,14 +354,17 @@ def a_changed_input_is_a_finding():
     assert changed == {"edits": ("edits",), "copies": (), "reads": ()}
 
 
-@claim(TIMING, "Raises ValueError for ``calls`` below 1, and what ``fn`` raises.")
+@claim(f"{SPEED}/measure.py", "Raises ValueError for ``calls`` below 1, and what ``fn`` raises.")
 def a_curve():
     assert len(warmup_curve(twice, X, calls=3)) == 3
     assert "at least one call" in raises(ValueError, warmup_curve, twice, X, calls=0)
     assert raises(ZeroDivisionError, warmup_curve, lambda x: 1 / 0, X)
 
 
-@claim(TIMING, "Raises ValueError for no values, a value that is not finite, or a confidence outside 0 to 1.")
+@claim(
+    f"{SPEED}/statistics.py",
+    "Raises ValueError for no values, a value that is not finite, or a confidence outside 0 to 1.",
+)
 def an_interval():
     for values, confidence in (([], 0.9), ([1.0, math.inf], 0.9), ([1.0, math.nan], 0.9), ([1.0, 2.0], 1.5)):
         assert raises(ValueError, median_interval, values, confidence)

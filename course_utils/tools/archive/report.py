@@ -188,7 +188,7 @@ class ArchiveReport(Report):
         values: list[tuple[str, ...]] = [(cut(x.path, 44), cut(x.type, 30), cut(x.value, 44)) for x in plain[:limit]]
         tables: list[tuple[str, tuple[str, ...], list[tuple[str, ...]], int]] = [
             ("methods", ("method", "signature"), methods, len(self.methods)),
-            ("tensors", ("path", "dtype", "shape", "bytes"), rows, len(tensors)),
+            ("tensors", ("path", "dtype", "shape", "size"), rows, len(tensors)),
             ("attributes", ("path", "type", "value"), values, len(plain)),
         ]
         return [table for table in tables if table[3]]
