@@ -1,4 +1,4 @@
-"""The archive reader: what stands in a model file, and that a hostile file gets a report or an error, no more."""
+"""The archive reader: what a model file contains, and that a hostile file gets a report or an error, no more."""
 
 # No `from __future__ import annotations`: the models here are scripted.
 
@@ -187,9 +187,9 @@ def test_tensors_agree_with_the_loaded_module(net: bytes) -> None:
     for name, tensor in loaded.state_dict().items():
         found = described[name]
         assert (found.shape, f"torch.{found.dtype}") == (tuple(tensor.shape), str(tensor.dtype)), name
-        assert found.bytes == tensor.numel() * tensor.element_size(), name
+        assert found.nbytes == tensor.numel() * tensor.element_size(), name
     assert described["parts[0]"].shape == (4,)
-    assert (described["view"].bytes, described["view"].stored_bytes) == (16, 800)
+    assert (described["view"].nbytes, described["view"].stored_bytes) == (16, 800)
     assert described["scores.weight"].shared == ("again.weight",)
     assert described["mean"].shared == ()
 
@@ -220,12 +220,12 @@ def test_a_function() -> None:
 
 def test_tensors_that_getstate_hands_out_are_listed() -> None:
     report = archive.inspect(saved(torch.jit.script(Keeps())))
-    found = {x.path: (x.shape, x.dtype, x.bytes) for x in report.tensors}
+    found = {x.path: (x.shape, x.dtype, x.nbytes) for x in report.tensors}
     assert found == {
         "__getstate__()[0].rows": ((2, 3), "float32", 24),
         "__getstate__()[1]": ((2,), "float64", 16),
     }
-    assert sum(x.bytes for x in report.tensors) == report.sizes.tensors and report.warnings == ()
+    assert sum(x.nbytes for x in report.tensors) == report.sizes.tensors and report.warnings == ()
     assert [str(x) for x in report.runs] == ["on load: Keeps.__setstate__ runs, because the loader calls it"]
 
 
@@ -264,7 +264,7 @@ def test_without_its_constants_it_is_damaged_for_torch_and_for_inspect(net: byte
 def test_dtypes(dtype: torch.dtype) -> None:
     (tensor,) = archive.inspect(torch_saved({"x": torch.zeros(3, 2).to(dtype)})).tensors
     assert f"torch.{tensor.dtype}" == str(dtype)
-    assert tensor.bytes == 6 * dtype.itemsize
+    assert tensor.nbytes == 6 * dtype.itemsize
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_the_third_party_archive() -> None:
     loaded = torch.jit.load(path)
     shapes = {x.path: x.shape for x in report.tensors}
     assert {n: tuple(t.shape) for n, t in loaded.state_dict().items()}.items() <= shapes.items()
-    assert sum(x.bytes for x in report.tensors) < report.bytes
+    assert sum(x.nbytes for x in report.tensors) < report.file_size
 
 
 def test_without_the_third_party_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,10 +317,13 @@ def test_without_the_third_party_package(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_reports_as_text_and_html(net: bytes) -> None:
     report = archive.inspect(net)
-    assert "Net.forward" in report.text() and "2 × 3" in report.text()
+    assert "Net.forward" in report.text() and "(2, 3)" in report.text()
     assert repr(report) == report.text() and len(report.text().splitlines()) < 60
+    assert report.ok and report.findings == report.warnings == ()
+    with pytest.raises(TypeError, match=r"ask its \.ok"):
+        bool(report)
     page = report._repr_html_()
-    assert "2 × 3" in page and page.count("<table") == page.count("</table>") == 3
+    assert "(2, 3)" in page and page.count("<table") == page.count("</table>") == 3
     with pytest.raises(KeyError, match=r"Net\.label"):
         report.method("missing")
     with pytest.raises(ArchiveError, match=r"labels\.json"):
@@ -559,7 +562,7 @@ def test_a_list_of_entries_of_claimed_gigabytes(net: bytes) -> None:
 @pytest.mark.parametrize("name", ["archive/../../escaped", "/absolute", "..\\windows", "C:\\windows"])
 def test_a_path_that_climbs_out(name: str, net: bytes) -> None:
     report = archive.inspect(with_entry(net, (name, b"x")))
-    assert "climbs out of its folder; never unpack" in " ".join(report.warnings)
+    assert "points outside the archive (zip slip); do not extract" in " ".join(report.warnings)
 
 
 def test_a_symlink_entry(net: bytes) -> None:
@@ -586,7 +589,7 @@ def test_too_many_entries() -> None:
 
     with pytest.raises(ArchiveError, match="50,001 entries, more than any model"):
         archive.inspect(listed(ENTRIES + 1))
-    with pytest.raises(ArchiveError, match="a zip, and no model"):
+    with pytest.raises(ArchiveError, match="a zip, but not a model"):
         archive.inspect(listed(5))
 
 
@@ -603,7 +606,7 @@ def test_an_encrypted_entry(net: bytes) -> None:
 
 def test_a_tensor_that_reaches_behind_its_bytes(net: bytes) -> None:
     shortened = rebuilt(net, lambda info, content: content[:-4] if info.filename.endswith("data/0") else content)
-    assert "reaches behind the end of its bytes" in " ".join(archive.inspect(shortened).warnings)
+    assert "reaches past the end of its bytes" in " ".join(archive.inspect(shortened).warnings)
     emptied = rebuilt(net, lambda info, content: None if info.filename.endswith("data/0") else content)
     assert "are missing (data/0)" in " ".join(archive.inspect(emptied).warnings)
 
@@ -637,9 +640,9 @@ def test_one_flipped_bit_in_the_weights(net: bytes) -> None:
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         (b"\x1f\x8b\x08", "gzip"),
         (bytes(1000), "only zeros"),
-        (b"hello", "no model file"),
+        (b"hello", "not a file that torch writes"),
         (b"PK\x03\x04" + bytes(100), "cut off"),
-        (b"\x80\x02cposix\nsystem\n", "damaged or no pickle"),
+        (b"\x80\x02cposix\nsystem\n", "damaged or not a pickle"),
     ],
 )
 def test_what_is_no_model(content: bytes, told: str) -> None:
@@ -655,7 +658,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 
 def test_other_zips(state_dict: bytes) -> None:
-    with pytest.raises(ArchiveError, match="a zip, and no model"):
+    with pytest.raises(ArchiveError, match="a zip, but not a model"):
         archive.inspect(with_entry(b"", ("folder/readme.txt", b"")))
     with pytest.raises(ArchiveError, match=r"damaged model: data\.pkl"):
         archive.inspect(rebuilt(state_dict, lambda info, content: None if "data.pkl" in info.filename else content))
@@ -674,7 +677,7 @@ def in_the_list(data: bytes, name: str) -> tuple[int, int]:
 
 
 def test_an_entry_that_the_list_has_emptied(net: bytes) -> None:
-    """Zeros for checksum and sizes agree with each other, and zipfile hands out nothing without a word."""
+    """Zeros for checksum and sizes agree with each other, and zipfile silently returns nothing."""
     at, _ = in_the_list(net, "archive/version")
     data = net[: at + 16] + bytes(12) + net[at + 28 :]
     assert contents(data)["archive/version"] == b""
@@ -751,21 +754,20 @@ def contents(data: bytes) -> dict[str, bytes]:
         return {name: file.read(name) for name in file.namelist()}
 
 
-def test_two_thousand_damaged_copies(net: bytes, traced: bytes, frozen: bytes, state_dict: bytes) -> None:
+def test_a_thousand_damaged_copies(net: bytes, traced: bytes, frozen: bytes, state_dict: bytes) -> None:
     """Each gives a report or an error, at once and in little memory; a report without a warning tells the truth."""
     legacy = torch_saved({"w": torch.ones(2)}, _use_new_zipfile_serialization=False)
     originals = [net, traced, frozen, state_dict, legacy]
     known = [contents(x) if x is not legacy else None for x in originals]
-    reports = errors = noticed = 0
+    reports = errors = 0
     longest = 0.0
     tracemalloc.start()
-    for n, data in enumerate(damaged_copies(originals, 2000, seed=5)):
+    for n, data in enumerate(damaged_copies(originals, 1000, seed=5)):
         started = time.perf_counter()
         try:
             report = archive.inspect(data)
             assert len(report.text()) < 10_000 and len(report._repr_html_()) < 40_000
             reports += 1
-            noticed += not report.ok
             if report.ok and known[n % 5]:
                 assert contents(data) == known[n % 5]
         except ArchiveError as error:
@@ -774,9 +776,7 @@ def test_two_thousand_damaged_copies(net: bytes, traced: bytes, frozen: bytes, s
         longest = max(longest, time.perf_counter() - started)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    print(f"{reports} reports, {noticed} of them with a warning, {errors} errors")
-    print(f"longest {longest:.3f} s, peak {peak / 1e6:.1f} MB")
-    assert reports + errors == 2000 and min(reports, errors) > 300
+    assert reports + errors == 1000 and min(reports, errors) > 150
     assert longest < 5 and peak < 50e6
 
 
@@ -834,11 +834,11 @@ def test_course_inspect_of_what_is_broken(net: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path, says",
     [
-        ("FIFO", "is a named pipe and no file; write its content into a file"),
-        ("/dev/zero", "zero is a device and no file"),
+        ("FIFO", "is a named pipe and not a file; write its content into a file"),
+        ("/dev/zero", "zero is a device and not a file"),
         ("/proc/version", "version cannot be read"),
         ("x" * 300, "cannot be opened: File name too long; check the path"),
-        ("a\0b", "is no path (embedded null byte); check where it comes from"),
+        ("a\0b", "is not a path (embedded null byte); check where it comes from"),
         (".", "is a folder; give the path of the file in it"),
     ],
 )

@@ -135,9 +135,9 @@ def test_graph_of_names_what_to_do_for_eager_code():
         ir.graph_of(Net())
     with pytest.raises(TypeError, match=r"affine is a Python callable.*script or trace it first"):
         ir.graph_of(affine)
-    with pytest.raises(TypeError, match="a int has no graph; pass"):
+    with pytest.raises(TypeError, match="int objects have no graph; pass"):
         ir.graph_of(3)
-    with pytest.raises(ValueError, match=r"no TorchScript IR .*begin with"):
+    with pytest.raises(ValueError, match=r"not TorchScript IR .*begin with"):
         ir.graph_of("x = 3")
     with pytest.raises(ValueError, match=r"LSTM has no single compiled forward; pass a method.*forward__0"):
         ir.graph_of(torch.jit.script(nn.LSTM(2, 2)))
@@ -241,7 +241,7 @@ def test_compare_counts_side_by_side():
     assert diff.delta == {"prim::Constant": -1, "aten::relu": -1}
     lines = str(diff).splitlines()
     assert lines[0].split() == ["kind", "before", "after", "change"]
-    assert "aten::relu           2      1      -1" in lines
+    assert "aten::relu      2       1      -1" in lines
     assert lines[-1].split() == ["all", "nodes", "11", "9", "-2"]
     page = ET.fromstring(diff._repr_html_())
     rows = [["".join(cell.itertext()) for cell in row] for row in page.iter("tr")]
@@ -311,7 +311,7 @@ def test_pass_effects_suggests_a_name():
         ir.pass_effects(RAW, ["peephol"])
     with pytest.raises(ValueError, match="try one of constant_propagation"):
         ir.pass_effects(RAW, ["qqqqqq"])
-    with pytest.raises(KeyError, match="run were: cse"):
+    with pytest.raises(KeyError, match="these were: cse"):
         ir.pass_effects(RAW, ["cse"])["dce"]
 
 

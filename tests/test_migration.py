@@ -1,4 +1,4 @@
-"""`migrate` on archives that go through, on some that do not, and on what is no archive at all."""
+"""`migrate` on archives that go through, on some that do not, and on what is not an archive at all."""
 
 import importlib.util
 import json
@@ -15,8 +15,17 @@ from typer.testing import CliRunner
 from course_utils.classroom import cli, models
 from course_utils.classroom.backends import aoti
 from course_utils.core import limits
-from course_utils.tools import migration
-from course_utils.tools.migration import MigrationError, migrate, read_input
+from course_utils.tools.migration import (
+    Attempt,
+    MigrationError,
+    MigrationReport,
+    migrate,
+    read_input,
+    routes,
+    run,
+    worker,
+)
+from course_utils.tools.migration.advice import advise
 from course_utils.tools.parity import Case
 
 CONVERT_ONLY = ("convert",)
@@ -73,7 +82,7 @@ class Named(nn.Module):
 
 
 class Fixed(nn.Module):
-    """A trace of it holds the batch of its example."""
+    """A trace of it keeps the batch of its example."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(2, -1).cumsum(1)
@@ -100,12 +109,12 @@ def outcomes(report) -> dict[str, str]:
     return {attempt.route: attempt.outcome for attempt in report.attempts}
 
 
-def test_a_traced_network_holds_on_other_batches_and_values(archive, tmp_path: Path) -> None:
+def test_a_traced_network_matches_on_other_batches_and_values(archive, tmp_path: Path) -> None:
     net = models.randomise_statistics(models.DigitNet())
     x = torch.rand(1, 1, 8, 8)
     report = migrate(archive(net, x), x, into=tmp_path / "out")
-    assert report.ok and outcomes(report) == {"convert": "holds", "onnx": "holds"}, report
-    assert report.inputs == ("the example", "batch 2", "batch 5", "negated", "times 10", "zeros")
+    assert report.ok and outcomes(report) == {"convert": "matches", "onnx": "matches"}, report
+    assert report.inputs == ("the example", "batch 2", "batch 5", "negated", "all zero", "times ten", "noise")
     assert "converted with a batch of 2" in report.facts[-1]
     assert report.best.file == "exported.pt2"
     again = torch.export.load(tmp_path / "out" / "exported.pt2").module()
@@ -118,18 +127,18 @@ def test_a_traced_network_holds_on_other_batches_and_values(archive, tmp_path: P
 def test_a_frozen_network_goes_through(archive) -> None:
     net = models.randomise_statistics(models.DigitNet())
     report = migrate(archive(net, freeze=True), torch.rand(2, 1, 8, 8), routes=CONVERT_ONLY)
-    assert outcomes(report) == {"convert": "holds"}, report
+    assert outcomes(report) == {"convert": "matches"}, report
 
 
 def test_a_branch_keeps_both_sides(archive) -> None:
     report = migrate(archive(Branch()), torch.ones(3))
-    assert outcomes(report) == {"convert": "holds", "onnx": "holds"}, report
-    assert "negated" in report.best.holds and "branches" in str(report)
+    assert outcomes(report) == {"convert": "matches", "onnx": "matches"}, report
+    assert "negated" in report.best.matches and "branches" in str(report)
 
 
 def test_a_loop_on_data_goes_to_onnx_only(archive) -> None:
     report = migrate(archive(Halve()), torch.full((2,), 9.0))
-    assert outcomes(report) == {"convert": "refused", "onnx": "holds"}, report
+    assert outcomes(report) == {"convert": "raises", "onnx": "matches"}, report
     assert "dynamic value of condition" in report.attempts[0].text
     assert report.best.route == "onnx"
 
@@ -137,7 +146,7 @@ def test_a_loop_on_data_goes_to_onnx_only(archive) -> None:
 def test_a_counter_that_stands_still_is_found(archive, tmp_path: Path) -> None:
     report = migrate(archive(Counter()), torch.ones(2), into=tmp_path / "out")
     assert outcomes(report) == {"convert": "differs", "onnx": "differs"}, report
-    assert "call 2: original [3, 3], migrated [2, 2]" in report.attempts[0].text
+    assert "call 2: reference [3, 3], candidate [2, 2]" in report.attempts[0].text
     assert "state in attributes" in report.advice[0]
     assert not (tmp_path / "out" / "exported.pt2").exists()
     assert "Counter" in next((tmp_path / "out" / "code").rglob("*.py")).read_text(encoding="utf-8")
@@ -153,17 +162,17 @@ def test_what_keeps_state_in_onnx_is_found(archive) -> None:
 
 def test_a_number_as_input(archive) -> None:
     report = migrate(archive(Steps()), (torch.rand(2, 3), 3), others=[(torch.rand(2, 3), 0)])
-    assert outcomes(report) == {"convert": "refused", "onnx": "holds"}, report
-    assert "other 1" in report.best.holds
+    assert outcomes(report) == {"convert": "raises", "onnx": "matches"}, report
+    assert "other 1" in report.best.matches
 
 
 def test_dictionaries_and_keyword_arguments(archive) -> None:
     pair = {"a": torch.rand(2, 3), "b": torch.rand(2, 3)}
     report = migrate(archive(Named()), Case((torch.rand(2, 3),), {"pair": pair}))
-    assert outcomes(report) == {"convert": "holds", "onnx": "refused"}, report
+    assert outcomes(report) == {"convert": "matches", "onnx": "raises"}, report
 
 
-def test_inputs_that_the_original_refuses_are_left_out(archive) -> None:
+def test_inputs_that_the_original_rejects_are_left_out(archive) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = archive(Fixed(), torch.rand(2, 3))
@@ -177,10 +186,10 @@ def test_silero_is_told_honestly(tmp_path: Path) -> None:
         pytest.skip("silero-vad is not installed")
     path = Path(spec.origin).parent / "data" / "silero_vad.jit"
     report = migrate(path, (torch.rand(1, 512), 16000), into=tmp_path / "out")
-    assert outcomes(report) == {"convert": "refused", "onnx": "refused"} and not report.ok, report
+    assert outcomes(report) == {"convert": "raises", "onnx": "raises"} and not report.ok, report
     assert "SetAttr" in report.attempts[0].text
     assert "silero_vad.onnx beside it: use that" in report.advice[0] and "safetensors" not in report.advice[0]
-    assert "silero_vad_16k.safetensors beside it holds weights" in report.advice[1]
+    assert "silero_vad_16k.safetensors beside it contains weights" in report.advice[1]
     assert "reset_states (not migrated)" in str(report)
     weights = torch.load(tmp_path / "out" / "weights.pt", weights_only=True)
     assert len(weights) == 30 and all(isinstance(tensor, Tensor) for tensor in weights.values())
@@ -188,13 +197,13 @@ def test_silero_is_told_honestly(tmp_path: Path) -> None:
 
 def test_eager_modules_go_by_export() -> None:
     report = migrate(models.DigitNet().eval(), torch.rand(2, 1, 8, 8), routes=["export"])
-    assert outcomes(report) == {"export": "holds"} and {"batch 1", "batch 5"} <= set(report.best.holds), report
-    refused = migrate(Branch().eval(), torch.ones(2), routes=["export"])
-    assert outcomes(refused) == {"export": "refused"} and "torch.cond" in refused.advice[-1]
+    assert outcomes(report) == {"export": "matches"} and {"batch 1", "batch 5"} <= set(report.best.matches), report
+    raises = migrate(Branch().eval(), torch.ones(2), routes=["export"])
+    assert outcomes(raises) == {"export": "raises"} and "torch.cond" in raises.advice[-1]
 
 
 def test_an_archive_becomes_a_compiled_package(archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own checks are on, so that a batch of 1, for which it was not compiled, is refused and not answered."""
+    """Its own checks are on, so that a batch of 1, for which it was not compiled, raises."""
     if not aoti.has_compiler():
         pytest.skip("there is no C++ compiler here")
     compile_it = torch._inductor.aoti_compile_and_package
@@ -209,26 +218,26 @@ def test_an_archive_becomes_a_compiled_package(archive, tmp_path: Path, monkeypa
     out = tmp_path / "out"
     torch.manual_seed(0)
     report = migrate(archive(nn.Linear(4, 2), torch.rand(3, 4)), torch.rand(3, 4), routes=["aoti"], into=out)
-    assert outcomes(report) == {"aoti": "partly"} and report.attempts[0].refuses == ("batch 1",), report
-    assert {"batch 2", "batch 5", "times 10"} <= set(report.attempts[0].holds)
+    assert outcomes(report) == {"aoti": "partly"} and report.attempts[0].raises == ("batch 1",), report
+    assert {"batch 2", "batch 5", "times ten"} <= set(report.attempts[0].matches)
     assert (out / "compiled.pt2").is_file() and "the line to rewrite" not in str(report)
 
 
 def test_a_compiled_package_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migration, "has_compiler", lambda: False)
+    monkeypatch.setattr(routes, "has_compiler", lambda: False)
     report = migrate(models.DigitNet().eval(), torch.rand(2, 1, 8, 8), routes=["aoti"])
-    assert outcomes(report) == {"aoti": "refused"}
+    assert outcomes(report) == {"aoti": "raises"}
     assert report.advice[-1].startswith("AOTInductor needs a C++ compiler: run `course doctor`")
 
 
-def test_a_fixed_size_that_is_refused_is_partly() -> None:
+def test_a_fixed_size_that_raises_is_partly() -> None:
     class OnlyTwo(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x * 2 if x.shape[0] == 2 else x * 3
 
     report = migrate(OnlyTwo().eval(), torch.rand(2, 3), routes=["export"])
     assert outcomes(report) == {"export": "partly"} and not report.ok, report
-    assert report.attempts[0].refuses == ("batch 1", "batch 5")
+    assert report.attempts[0].raises == ("batch 1", "batch 5")
     assert "in part" in report.headline
 
 
@@ -245,8 +254,8 @@ def test_a_crash_and_an_endless_route_are_rows(archive, monkeypatch: pytest.Monk
         return value
 
     calls: list[limits.Result] = []
-    monkeypatch.setattr(migration.limits, "run_limited", limited)
-    monkeypatch.setattr(migration.sys, "platform", "linux")
+    monkeypatch.setattr(worker.limits, "run_limited", limited)
+    monkeypatch.setattr(worker.sys, "platform", "linux")
     report = migrate(archive(Branch()), torch.ones(2))
     assert outcomes(report) == {"convert": "crashed", "onnx": "timed out"}
     assert "no route" in report.headline
@@ -254,18 +263,55 @@ def test_a_crash_and_an_endless_route_are_rows(archive, monkeypatch: pytest.Monk
 
 def test_a_fresh_process_finds_the_same(archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One process for both, once each way; `migrate` takes the fresh one where there is no fork."""
-    case = Case((torch.ones(2),), name="the example")
-    job = migration._Job("convert", str(archive(Branch())), [case], case, str(tmp_path))
-    found = migration._in_new_process(job, 180)
-    assert found.results and found == migration.limits.run_limited(lambda: migration._work(job)).value
-    monkeypatch.setattr(migration.sys, "platform", "win32")
-    monkeypatch.setattr(migration, "_in_new_process", lambda job, seconds: (job, seconds))
-    assert migration._in_child(job, 5) == (job, 5)
+    job = worker.Job("look", str(archive(Branch())), [Case((torch.ones(2),), name="the example")])
+    found = worker.in_child(routes.look, job, 180)
+    monkeypatch.setattr(worker.sys, "platform", "win32")
+    monkeypatch.delattr(worker.limits, "run_limited")
+    assert found.features == ("branches",) and found == worker.in_child(routes.look, job, 180)
 
 
-def test_the_table_escapes_what_a_model_says(archive) -> None:
-    page = migrate(archive(Branch()), torch.ones(2), routes=CONVERT_ONLY)._repr_html_()
-    assert "<table" in page and "equal on every input" in page
+def test_a_report_shows_its_parts_escaped_and_has_no_truth_value() -> None:
+    attempts = (Attempt("convert", "raises", "RuntimeError: <b>"), Attempt("onnx", "matches", "equal"))
+    report = MigrationReport("<m>.pt", "the archive", ("seen",), ("the example",), attempts, ("switch",))
+    page = report._repr_html_()
+    assert "<table" in page and "&lt;b&gt;" in page and "&lt;m&gt;.pt: ONNX matches the archive" in page
+    assert "<b>" not in page and "<m>" not in page
+    assert report.ok and report.findings == ("TS2EPConverter → .pt2 raises: RuntimeError: <b>",)
+    with pytest.raises(TypeError, match=r"ask its \.ok"):
+        bool(report)
+
+
+@pytest.fixture
+def unrun(monkeypatch: pytest.MonkeyPatch) -> list[worker.Job]:
+    """No child is started: every input is taken, and every route matches on all of them."""
+    jobs: list[worker.Job] = []
+
+    def matches(task, job: worker.Job, seconds: float) -> worker.Found:
+        jobs.append(job)
+        return worker.Found(results=tuple((case.name, "matches", "") for case in job.cases))
+
+    monkeypatch.setattr(run, "in_child", matches)
+    return jobs
+
+
+X, Y = torch.ones(2, 3), torch.zeros(5, 3)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "others", "names"),
+    [
+        (X, None, []),
+        (X, Y, ["other 1"]),
+        ((X,), (Y,), ["other 1"]),  # a tuple is the positional arguments of one case
+        ([X, Y, Case((Y,), name="mine")], [], ["other 1", "mine"]),
+        ([X, Y], [Y, (Y,)], ["other 1", "other 2", "other 3"]),
+    ],
+)
+def test_inputs_are_read_as_in_every_tool(unrun: list, inputs, others, names: list[str]) -> None:
+    report = migrate(Zero().eval(), inputs, others=others, routes=["export"])
+    assert report.inputs[: 1 + len(names)] == ("the example", *names) and report.inputs[1 + len(names)] == "batch 1"
+    assert torch.equal(unrun[0].cases[0].args[0], X)
+    assert all(torch.equal(case.args[0], Y) for case in unrun[0].cases[1 : 1 + len(names)])
 
 
 # --- arguments that cannot be used -----------------------------------------------------------------------------------
@@ -288,7 +334,7 @@ def test_files_that_are_no_archives(tmp_path: Path, archive) -> None:
     with pytest.raises(MigrationError, match="do not fit its checksum; get the file again"):
         migrate(damaged, x)
     torch.save({"a": x}, damaged)
-    with pytest.raises(MigrationError, match=r"no TorchScript archive\. It is read by torch\.load"):
+    with pytest.raises(MigrationError, match=r"not a TorchScript archive\. It is read by torch\.load"):
         migrate(damaged, x)
     torch.export.save(torch.export.export(models.DigitNet().eval(), (torch.rand(2, 1, 8, 8),)), tmp_path / "p.pt2")
     with pytest.raises(MigrationError, match=r"exported program \(\.pt2\).* read by torch\.export\.load\(path\)"):
@@ -313,7 +359,7 @@ class WritesOnLoad(nn.Module):
         return x + 1
 
 
-def test_what_loading_runs_is_said(archive, tmp_path: Path) -> None:
+def test_what_loading_runs_is_said(archive, unrun: list, tmp_path: Path) -> None:
     report = migrate(
         archive(WritesOnLoad(str(tmp_path / "surprise"))), torch.ones(2), routes=["convert"], run_anyway=True
     )
@@ -322,7 +368,7 @@ def test_what_loading_runs_is_said(archive, tmp_path: Path) -> None:
 
 def test_inputs_and_routes_that_cannot_be_used(archive, tmp_path: Path) -> None:
     path = archive(Branch())
-    with pytest.raises(MigrationError, match="refuses the example input"):
+    with pytest.raises(MigrationError, match="rejects the example input"):
         migrate(path, (torch.ones(2), 3))
     with pytest.raises(MigrationError, match="Wrap a single argument"):
         migrate(path, 3)
@@ -330,7 +376,7 @@ def test_inputs_and_routes_that_cannot_be_used(archive, tmp_path: Path) -> None:
         migrate(path, torch.ones(2), routes=["export"])
     with pytest.raises(MigrationError, match="each route once"):
         migrate(path, torch.ones(2), routes=[])
-    with pytest.raises(MigrationError, match="a int cannot be migrated"):
+    with pytest.raises(MigrationError, match="an object of type int cannot be migrated"):
         migrate(3, torch.ones(2))  # type: ignore[arg-type]
 
 
@@ -361,7 +407,7 @@ def test_values_of_the_command_line() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "3x", "2x2:float31", "int=x", "bool=2", "2:float32<3", "2:int64<0", "x:float32"])
-def test_other_texts_are_refused_with_the_forms(text: str) -> None:
+def test_other_texts_are_rejected_with_the_forms(text: str) -> None:
     with pytest.raises(MigrationError, match="Write SHAPE:DTYPE"):
         read_input(text)
 
@@ -371,34 +417,33 @@ class TestTheCommand:
         return CliRunner().invoke(cli.app, ["migrate", *arguments])
 
     def test_a_model_goes_through(self, archive, tmp_path: Path) -> None:
-        path = archive(models.DigitNet(), torch.rand(1, 1, 8, 8))
         out = tmp_path / "out"
-        result = self.run(str(path), "--inputs", "2x1x8x8:float32", "--into", str(out), "--routes", "convert")
+        result = self.run(str(archive(Branch())), "--input", "2:float32", "--into", str(out), "--routes", "convert")
         assert result.exit_code == 0, result.output
-        assert "holds on all" in result.output and (out / "exported.pt2").is_file()
+        assert "matches the archive on all" in result.output and (out / "exported.pt2").is_file()
 
     def test_one_that_does_not(self, archive) -> None:
-        result = self.run(str(archive(Counter())), "--inputs", "2:float32", "--routes", "convert")
+        result = self.run(str(archive(Counter())), "--input", "2:float32", "--routes", "convert")
         assert result.exit_code == 1 and "no route migrates it mechanically" in result.output
 
-    @pytest.mark.parametrize("holds", [True, False])
-    def test_as_json(self, archive, monkeypatch: pytest.MonkeyPatch, holds: bool) -> None:
+    @pytest.mark.parametrize("matches", [True, False])
+    def test_as_json(self, archive, monkeypatch: pytest.MonkeyPatch, matches: bool) -> None:
         """The fields of the report and of its attempts, its headline and its ok; the exit code says the same."""
-        seen = migration._Found(refused={}, results=(("the example", "holds" if holds else "differs", ""),))
-        monkeypatch.setattr(migration, "_in_child", lambda job, seconds: seen)
-        result = self.run(str(archive(Branch())), "--inputs", "2:float32", "--routes", "convert", "--json")
+        seen = worker.Found(results=(("the example", "matches" if matches else "differs", ""),))
+        monkeypatch.setattr(run, "in_child", lambda task, job, seconds: seen)
+        result = self.run(str(archive(Branch())), "--input", "2:float32", "--routes", "convert", "--json")
         found = json.loads(result.stdout)
-        assert set(found) == {"source", "facts", "inputs", "attempts", "advice", "headline", "ok"}
+        assert set(found) == {"source", "reference", "facts", "inputs", "attempts", "advice", "headline", "ok"}
         [attempt] = found["attempts"]
-        assert set(attempt) == {"route", "outcome", "text", "holds", "refuses", "differs", "file"}
-        assert (found["ok"], attempt["outcome"]) == (holds, "holds" if holds else "differs")
-        assert result.exit_code == (0 if holds else 1) and found["headline"].startswith("model.pt: ")
-        bad = self.run(str(archive(Branch())), "--inputs", "?", "--json")
+        assert set(attempt) == {"route", "outcome", "text", "matches", "raises", "differs", "file"}
+        assert (found["ok"], attempt["outcome"]) == (matches, "matches" if matches else "differs")
+        assert result.exit_code == (0 if matches else 1) and found["headline"].startswith("model.pt: ")
+        bad = self.run(str(archive(Branch())), "--input", "?", "--json")
         assert (bad.exit_code, bad.stdout) == (2, "") and bad.stderr.startswith("course: ")
 
     def test_bad_input_is_a_sentence(self, archive) -> None:
-        result = self.run(str(archive(Branch())), "--inputs", "2:float31")
-        assert result.exit_code == 2 and result.output.startswith("course: '2:float31' is no input")
+        result = self.run(str(archive(Branch())), "--input", "2:float31")
+        assert result.exit_code == 2 and result.output.startswith("course: '2:float31' is not an input")
 
 
 # --- arguments left at their default, and plain numbers
@@ -423,12 +468,12 @@ def scaled(tmp_path: Path) -> Path:
 def test_defaults_are_filled_in_and_numbers_keep_their_type(scaled: Path, arguments: tuple, said: str) -> None:
     report = migrate(scaled, (torch.rand(2, 3), *arguments))
     assert f"left at its default: {said}" in report.facts
-    assert [a.outcome for a in report.attempts] == ["holds", "holds"], report.text()
+    assert [a.outcome for a in report.attempts] == ["matches", "matches"], report.text()
 
 
 def test_no_reason_of_torchs_own_asks_for_a_report_to_pytorch() -> None:
     error = RuntimeError('a == b INTERNAL ASSERT FAILED at "/x/y.cpp":56, please report a bug to PyTorch. a: 1')
-    assert migration._said(error) == "RuntimeError: torch's own check a == b failed. a: 1"
+    assert worker.reason(error) == "RuntimeError: torch's own check a == b failed. a: 1"
 
 
 # --- an archive that inspect warns of
@@ -446,39 +491,39 @@ def writes(tmp_path: Path) -> Path:
     return tmp_path / "writes.pt"
 
 
-def test_an_archive_with_findings_is_not_run_unasked(writes: Path) -> None:
+def test_an_archive_with_findings_is_not_run_unasked(writes: Path, unrun: list) -> None:
     with pytest.raises(MigrationError, match=r"writes.pt was not run: .*writes a file.*give run_anyway=True"):
         migrate(writes, torch.rand(2, 3), routes=CONVERT_ONLY)
     assert migrate(writes, torch.rand(2, 3), routes=CONVERT_ONLY, run_anyway=True).attempts
 
 
-def test_the_command_asks_refuses_and_can_be_told(writes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ["migrate", str(writes), "--inputs", "2x3:float32", "--routes", "convert"]
+def test_the_command_asks_stops_and_can_be_told(writes: Path, unrun: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["migrate", str(writes), "--input", "2x3:float32", "--routes", "convert"]
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 2 and "writes a file" in result.stderr and "repeat with --run-anyway" in result.stderr
     monkeypatch.setattr(cli, "_is_asked", lambda question: True)
-    assert CliRunner().invoke(cli.app, arguments).exit_code in (0, 1)
+    assert CliRunner().invoke(cli.app, arguments).exit_code == 0 and len(unrun) == 2
     monkeypatch.setattr(cli, "_is_asked", lambda question: pytest.fail("asked"))
-    assert CliRunner().invoke(cli.app, [*arguments, "--yes"]).exit_code in (0, 1)
+    assert CliRunner().invoke(cli.app, [*arguments, "--yes"]).exit_code == 0 and len(unrun) == 4
 
 
 def test_a_missing_file_is_said_before_an_input_that_cannot_be_read(tmp_path: Path) -> None:
-    result = CliRunner().invoke(cli.app, ["migrate", str(tmp_path / "gone.pt"), "--inputs", "?"])
+    result = CliRunner().invoke(cli.app, ["migrate", str(tmp_path / "gone.pt"), "--input", "?"])
     assert result.exit_code == 2 and "there is no file gone.pt" in result.stderr
 
 
 def test_the_command_names_its_own_option(tmp_path: Path) -> None:
     torch.jit.script(Halve()).save(tmp_path / "halve.pt")
-    arguments = ["migrate", str(tmp_path / "halve.pt"), "--inputs", "2x3:float32", "--routes", "convert"]
+    arguments = ["migrate", str(tmp_path / "halve.pt"), "--input", "2x3:float32", "--routes", "convert"]
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 1 and "--into" in result.output and "into=" not in result.output
 
 
-def test_progress_names_each_route(scaled: Path) -> None:
+def test_progress_names_each_route(scaled: Path, unrun: list) -> None:
     lines: list[str] = []
     migrate(scaled, torch.rand(2, 3), routes=CONVERT_ONLY, seconds=90, progress=lines.append)
     assert lines[0].startswith("scaled.pt: running the original on ")
-    assert lines[1] == "scaled.pt: route 1 of 1, TS2EPConverter, then .pt2, at most 90 s"
+    assert lines[1] == "scaled.pt: route 1 of 1, TS2EPConverter → .pt2, at most 90 s"
 
 
 def test_a_publisher_is_named_only_for_an_installed_package(tmp_path: Path) -> None:
@@ -486,7 +531,7 @@ def test_a_publisher_is_named_only_for_an_installed_package(tmp_path: Path) -> N
     package.mkdir(parents=True)
     for folder, says in ((tmp_path, "mine.onnx lies beside it"), (package, "its publisher ships mine.onnx")):
         (folder / "mine.onnx").write_bytes(b"x")
-        [line, *_] = migration._advice(folder / "mine.pt", [], migration._Found(), ())
+        [line, *_] = advise(folder / "mine.pt", [], (), ())
         assert says in line
 
 
@@ -496,12 +541,12 @@ def test_weights_beside_an_archive_are_not_taken_for_its_own(tmp_path: Path, nam
     (tmp_path / name).write_bytes(b"x")
     if with_model:
         (tmp_path / "mine.onnx").write_bytes(b"x")
-    advice = migration._advice(tmp_path / "mine.pt", [], migration._Found(), ())
+    advice = advise(tmp_path / "mine.pt", [], (), ())
     [line] = [line for line in advice if "safetensors" in line]
-    assert line.startswith(f"{name} beside it holds weights") and "compare the values" in line
+    assert line.startswith(f"{name} beside it contains weights") and "compare the values" in line
     assert "use that" not in line and any("mine.onnx" in line for line in advice) is with_model
 
 
 def test_other_weights_are_not_named(tmp_path: Path) -> None:
     (tmp_path / "another.safetensors").write_bytes(b"x")
-    assert not any("safetensors" in x for x in migration._advice(tmp_path / "mine.pt", [], migration._Found(), ()))
+    assert not any("safetensors" in x for x in advise(tmp_path / "mine.pt", [], (), ()))

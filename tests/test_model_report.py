@@ -41,7 +41,7 @@ def speed(*factors: float) -> SpeedReport:
 
 def migration(*outcomes: str) -> MigrationReport:
     attempts = tuple(Attempt("convert", outcome, "seen") for outcome in outcomes)
-    return MigrationReport("m.pt", (), ("the example",), attempts, ("look at it",))
+    return MigrationReport("m.pt", "the archive", (), ("the example",), attempts, ("look at it",))
 
 
 def test_a_new_model_report_says_what_is_missing() -> None:
@@ -92,9 +92,9 @@ def test_the_same_entry_twice_is_there_once() -> None:
         (Completed("run_model a b", 0, "fine", ""), "ok", "run_model a b: exit code 0"),
         (Completed("run_model a b", 1, "", "differs"), "fail", "run_model a b: exit code 1"),
         (Completed("run_model a b", 0, "fine", "", stored=True), "warn", "a stored result of another machine"),
-        (migration("refused", "holds"), "ok", "m.pt: "),
-        (migration("refused", "partly"), "warn", "m.pt: migrated in part"),
-        (migration("refused"), "fail", "m.pt: no route migrates it mechanically"),
+        (migration("raises", "matches"), "ok", "m.pt: "),
+        (migration("raises", "partly"), "warn", "m.pt: migrated in part"),
+        (migration("raises"), "fail", "m.pt: no route migrates it mechanically"),
         (recommend(Shift().eval(), X), "ok", "trace: "),
     ],
 )
@@ -127,11 +127,11 @@ def test_an_archive_is_judged_by_what_stands_in_it(tmp_path: Path) -> None:
 def test_a_verdict_is_changed_only_with_a_reason() -> None:
     page = ModelReport("reader")
     with pytest.raises(ModelReportError, match="note="):
-        page.add("migrate", migration("refused"), outcome="warn")
-    entry = page.add("migrate", migration("refused"), outcome="warn", note="rewritten by hand")
+        page.add("migrate", migration("raises"), outcome="warn")
+    entry = page.add("migrate", migration("raises"), outcome="warn", note="rewritten by hand")
     assert entry.outcome == "warn"
     assert entry.says.endswith("mechanically; rewritten by hand")
-    assert any("refused" in line for line in entry.details)
+    assert any("raises" in line for line in entry.details)
 
 
 @pytest.mark.parametrize(

@@ -53,12 +53,12 @@ def test_a_row_that_is_not_ok_counts(row: Row) -> None:
 
 
 def test_one_model_through_all_tools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(real_models, "migrated", lambda *_: ("convert holds", []))  # tests/test_migration.py runs it
+    monkeypatch.setattr(real_models, "migrated", lambda *_: ("convert matches", []))  # tests/test_migration.py runs it
     row = Row(LINEAR.name)
     for item in real_models.examine(LINEAR):
         real_models.read(row, item)
     assert row.ok and row.own == "agrees on 4 of 4"
-    assert row.said == dict(zip(TOOLS, ("ok", "none", "trace", "compiles", "convert holds"), strict=True))
+    assert row.said == dict(zip(TOOLS, ("ok", "none", "trace", "compiles", "convert matches"), strict=True))
 
 
 def test_a_tool_that_raises_is_reported_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,8 +227,9 @@ def migrate(
     inputs: Annotated[
         list[str],
         typer.Option(
+            "--input",
             help="one argument of forward; repeat the option for each argument, in order: 1x3x64x64:float32, "
-            '"2x5:int64<100", int=3, float=0.5, bool=true, str=sum, none'
+            '"2x5:int64<100", int=3, float=0.5, bool=true, str=sum, none',
         ),
     ],
     into: Annotated[str | None, typer.Option(help="output directory; existing files are not overwritten")] = None,

@@ -326,7 +326,7 @@ def _speed(report: Any) -> _Verdict:
     ]
     slower = [row.name for row in report.rows if row.verdict == "slower"]
     says = f"{', '.join(row.name for row in report.rows)}, measured in turns"
-    return (WARN if slower else OK), says, [*rows, report.method, *report.notes]
+    return (WARN if slower else OK), says, [*rows, report.method, *report.findings]
 
 
 def _seconds(value: float) -> str:

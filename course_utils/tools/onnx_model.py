@@ -1,7 +1,9 @@
 """An ONNX file as something to call with tensors, and a count of the operators in it.
 
-candidate = OnnxModel("model.onnx")
-check_parity(model, candidate, [images[:1], images[:7]])
+    candidate = OnnxModel("model.onnx")
+    check_parity(model, candidate, [images[:1], images[:7]])
+
+``torch.onnx.export`` returns an ``ONNXProgram``, which can be called too; a file, of this exporter or another, can't.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ class OnnxModel:
     """A session of onnxruntime on the CPU, called with tensors in the order of the file's inputs.
 
     Returns one tensor, or a tuple where the file has several outputs. A number in place of a tensor is taken as a
-    tensor without dimensions, of the type that the file asks for. Whatever the file refuses (a size, a type, a number
+    tensor without dimensions, of the type that the file asks for. Whatever the file rejects (a size, a type, a number
     of inputs) raises ``ValueError`` with onnxruntime's own words. threads: for the operators of one call.
     """
 
     def __init__(self, path: str | PathLike[str], threads: int = 1) -> None:
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -51,7 +53,7 @@ class OnnxModel:
         try:
             found = [torch.from_numpy(numpy.asarray(x)) for x in self.session.run(None, feeds)]
         except Exception as error:  # the classes of onnxruntime have no common parent of their own
-            raise ValueError(f"onnxruntime refuses this input: {error}") from error
+            raise ValueError(f"onnxruntime rejects this input: {error}") from error
         return found[0] if len(found) == 1 else tuple(found)
 
 
@@ -66,7 +68,7 @@ def as_input(value: Any, kind: str) -> Any:
 
 
 def op_counts(path: str | PathLike[str]) -> dict[str, int]:
-    """How often each operator stands in the file, those inside ``If``, ``Loop`` and functions included.
+    """How often each operator occurs in the file, those inside ``If``, ``Loop`` and functions included.
 
     ``Constant`` nodes are left out. The most frequent come first, equal ones by name.
     """

@@ -100,7 +100,7 @@ def by_the_ratio_of_a_report():
         right = {k: form for k, form in candidates.items() if check_parity(reference, form, inputs, **tolerance).ok}
         if len(right) < 2:
             return next(iter(right), None)
-        return max(compare_speed(right, inputs[1], time_budget=1.0).rows, key=lambda row: row.ratio).name
+        return max(compare_speed(right, inputs[1], seconds=1.0).rows, key=lambda row: row.ratio).name
 
     return deployed
 

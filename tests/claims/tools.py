@@ -18,7 +18,7 @@ from tests.claims import claim
 
 CHECK, COMPARE, REPORT = (f"course_utils/tools/parity/{name}.py" for name in ("check", "compare", "report"))
 DIVERGENCE, RECOMMEND = "course_utils/tools/divergence/search.py", "course_utils/tools/advice/choose.py"
-BISECTION, TIMING = "course_utils/tools/bisection/difference.py", "course_utils/tools/speed.py"
+BISECTION, SPEED = "course_utils/tools/bisection/difference.py", "course_utils/tools/speed"
 X = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]])
 
 
@@ -358,23 +358,26 @@ def the_compiler_is_never_raised():
     assert "takes a module" in raises(TypeError, bisect_script, gate)
 
 
-@claim(TIMING, "The first is told in the report's notes", was="nothing was said")
-def a_changed_input_is_told():
-    options = {"rounds": 5, "min_round_time": 1e-4, "time_budget": 0.2, "progress": False}
-    told = {}
+@claim(f"{SPEED}/measure.py", "The first is a finding of the report", was="nothing was said")
+def a_changed_input_is_a_finding():
+    options = {"rounds": 5, "min_round_time": 1e-4, "seconds": 0.2, "progress": False}
+    changed = {}
     for name, fn in (("edits", lambda x: x.add_(1)), ("copies", lambda x: x.clone().add_(1)), ("reads", twice)):
-        told[name] = compare_speed({name: fn}, torch.zeros(3), **options).changed
-    assert told == {"edits": ("edits",), "copies": (), "reads": ()}
+        changed[name] = compare_speed({name: fn}, torch.zeros(3), **options).changed
+    assert changed == {"edits": ("edits",), "copies": (), "reads": ()}
 
 
-@claim(TIMING, "Raises ValueError for ``calls`` below 1, and what ``fn`` raises.")
+@claim(f"{SPEED}/measure.py", "Raises ValueError for ``calls`` below 1, and what ``fn`` raises.")
 def a_curve():
     assert len(warmup_curve(twice, X, calls=3)) == 3
     assert "at least one call" in raises(ValueError, warmup_curve, twice, X, calls=0)
     assert raises(ZeroDivisionError, warmup_curve, lambda x: 1 / 0, X)
 
 
-@claim(TIMING, "Raises ValueError for no values, a value that is not finite, or a confidence outside 0 to 1.")
+@claim(
+    f"{SPEED}/statistics.py",
+    "Raises ValueError for no values, a value that is not finite, or a confidence outside 0 to 1.",
+)
 def an_interval():
     for values, confidence in (([], 0.9), ([1.0, math.inf], 0.9), ([1.0, math.nan], 0.9), ([1.0, 2.0], 1.5)):
         assert raises(ValueError, median_interval, values, confidence)

@@ -2,7 +2,7 @@
 
 torch reads the same zip and does not compare the checksums of stored entries, which is why this module does. A zip says
 the same things twice, in front of an entry (or behind it) and in the list at the end, and Python's zipfile believes the
-list; an entry that the list has lost or emptied leaves bytes that belong to nobody, so those are looked for as well.
+list; an entry that the list has lost or emptied leaves bytes that belong to no entry, so those are looked for as well.
 Layout of a zip: APPNOTE.TXT of PKWARE, sections 4.3.7 (local header) and 4.3.9 (data descriptor).
 """
 
@@ -16,8 +16,10 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from course_utils.core.report import cut
+from course_utils.tools.archive import pickles
 from course_utils.tools.archive.errors import DIRECTORY_BYTES, ENTRIES, ENTRY_BYTES, MIB, UNPACKED_BYTES, ArchiveError
 
 # What zipfile raises for damaged files: its own errors, and those of the modules that it leaves to notice.
@@ -41,13 +43,9 @@ class Entry:
     stored: int
     problem: str = ""
 
-    @property
-    def compressed(self) -> bool:
-        return self.stored != self.size
-
 
 class _Guarded(io.RawIOBase):
-    """A file that refuses to hand out more than ``limit`` bytes in one piece, until told otherwise.
+    """A file that hands out no more than ``limit`` bytes in one piece.
 
     zipfile reads the list of entries in one piece of the size that the file claims.
     """
@@ -81,7 +79,7 @@ class _Guarded(io.RawIOBase):
 class Container:
     """An open zip of torch. ``folder`` is the one folder at its top, which torch names after the saved file.
 
-    file: an open binary file. Raises :class:`ArchiveError` for what is no readable zip. Close it, or use ``with``.
+    file: an open binary file. Raises :class:`ArchiveError` for what is not a readable zip. Close it, or use ``with``.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -146,6 +144,22 @@ class Container:
             raise ArchiveError(f"{name}: {problem}; get the file again")
         return b"".join(pieces)
 
+    def describe(self, name: str, warnings: list[str]) -> Any:
+        """The pickle of this name as a description; None, and a warning, where it cannot be read."""
+        try:
+            return pickles.describe(self.read(name), name)
+        except ArchiveError as error:
+            warnings.append(str(error))
+            return None
+
+    def text(self, name: str, warnings: list[str]) -> str:
+        """The beginning of a small text entry, "" where there is none; a warning where it cannot be read."""
+        try:
+            return self.read(name)[:40].decode("ascii", "replace").strip() if self.has(name) else ""
+        except ArchiveError as error:
+            warnings.append(str(error))
+            return ""
+
     def checked(self) -> list[Entry]:
         """Every entry, read to its end and compared with its checksum. Takes about a second per gigabyte."""
         return [Entry(x.filename, x.file_size, x.compress_size, self._problem(x)) for x in self._infos]
@@ -189,7 +203,7 @@ class Container:
         except zlib.error:
             return "its compressed bytes are damaged"
         except ZIP_ERRORS as error:
-            return "its bytes do not fit its checksum" if "CRC" in str(error) else "it cannot be read: " + _said(error)
+            return "its bytes do not fit its checksum" if "CRC" in str(error) else "it cannot be read: " + _brief(error)
         return "" if read == info.file_size else "it has fewer bytes than it claims"
 
     def _names_problems(self, tops: Counter[str]) -> list[str]:
@@ -200,9 +214,9 @@ class Container:
         for info in self._infos:
             path = PurePosixPath(info.filename.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
-                found.append(f"entry {_shown(info.filename)} climbs out of its folder; never unpack this file")
+                found.append(f"entry {_shown(info.filename)} points outside the archive (zip slip); do not extract it")
             if stat.S_ISLNK(info.external_attr >> 16):
-                found.append(f"entry {_shown(info.filename)} is a symbolic link; torch writes none, never unpack it")
+                found.append(f"entry {_shown(info.filename)} is a symbolic link; torch writes none, do not extract it")
         if len(tops) > 1:
             found.append(f"there are {len(tops)} folders at the top where torch writes one")
         return found
@@ -218,7 +232,7 @@ class Container:
                 file.seek(info.header_offset)
                 header = file.read(_LOCAL_HEADER.size)
             if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
-                found.append(f"{_shown(info.filename)} does not stand where the list says; get the file again")
+                found.append(f"{_shown(info.filename)} is not where the list says; get the file again")
                 continue
             _, flags, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
             data_end = info.header_offset + len(header) + name_bytes + extra_bytes + info.compress_size
@@ -243,14 +257,14 @@ def _describes(behind: bytes, checksum: int) -> bool:
 
 
 def _shown(name: str) -> str:
-    return ascii(name if len(name) <= 80 else name[:77] + "...")
+    return ascii(cut(name, 80))
 
 
-def _said(error: Exception) -> str:
+def _brief(error: Exception) -> str:
     return ascii(f"{type(error).__name__}, {error}".splitlines()[0][:80])[1:-1]
 
 
 def _no_zip(error: Exception) -> str:
     if isinstance(error, zipfile.BadZipFile) and "not a zip file" in str(error):
         return "it begins as a zip and its end is missing: it was cut off; copy or download it again"
-    return f"its list of entries is damaged ({_said(error)}); copy or download it again"
+    return f"its list of entries is damaged ({_brief(error)}); copy or download it again"

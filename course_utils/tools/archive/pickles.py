@@ -84,8 +84,8 @@ _IGNORED = {"PROTO", "FRAME"}
 def describe(data: bytes | BinaryIO, name: str = "pickle") -> Any:
     """What this pickle would build, as names, calls, instances and plain values.
 
-    data: the pickle, or a file that stands at its beginning and stands behind its end afterwards. Raises
-    :class:`ArchiveError` for what is no pickle, for one that is damaged, and for one of more than ``OPCODES`` steps.
+    data: the pickle, or a file positioned at its beginning, and behind its end afterwards. Raises
+    :class:`ArchiveError` for what is not a pickle, for one that is damaged, and for one of more than ``OPCODES`` steps.
     Takes time and memory in proportion to the number of opcodes, whatever they say.
     """
     machine = _Machine()
@@ -102,7 +102,7 @@ def describe(data: bytes | BinaryIO, name: str = "pickle") -> Any:
         if isinstance(error, ArchiveError):
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
-        raise ArchiveError(f"{name} is damaged or no pickle ({reason}); get the file again") from None
+        raise ArchiveError(f"{name} is damaged or not a pickle ({reason}); get the file again") from None
     raise ArchiveError(f"{name} ends before its end mark; get the file again")
 
 
@@ -211,7 +211,7 @@ class _Machine:
         elif isinstance(target, (Call, Instance)):  # a list of another class: its items are part of its state
             target.arguments = [target.arguments, values]
         else:
-            raise ValueError("items for what is no list")
+            raise ValueError("items for what is not a list")
 
     @staticmethod
     def _set(target: Any, pairs: list[tuple[Any, Any]]) -> None:
@@ -223,7 +223,7 @@ class _Machine:
             else:
                 target.arguments = Pairs(list(pairs))
         else:
-            raise ValueError("pairs for what is no dict")
+            raise ValueError("pairs for what is not a dict")
 
     def _global(self, argument: str) -> None:
         module, _, name = argument.partition(" ")
@@ -256,7 +256,7 @@ class _Machine:
     def _build(self, _: Any) -> None:
         state, target = self._pop(), self._top()
         if not isinstance(target, (Instance, Call)):
-            raise ValueError("a state for what is no object")
+            raise ValueError("a state for what is not an object")
         target.state = state
 
     def _binpersid(self, _: Any) -> None:

@@ -1,11 +1,11 @@
-"""What stands in a model file, as data, as text and as HTML."""
+"""What a model file contains, as data, as text and as HTML."""
 
 from __future__ import annotations
 
-import html
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from course_utils.core.report import Report, cut, html_list, html_paragraph, html_table, plural, size_text, text_table
 from course_utils.tools.archive.container import Entry
 from course_utils.tools.archive.errors import ArchiveError
 from course_utils.tools.archive.source import Effect, Method
@@ -14,17 +14,17 @@ ROWS = 8  # of each table in the short forms; the fields hold all
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """One tensor. path: the attribute that holds it, or ``CONSTANTS.c0``. storage: the entry with its bytes.
+class TensorInfo:
+    """One tensor. path: its attribute, or ``CONSTANTS.c0``. storage: the entry that contains its bytes.
 
-    bytes: what its values take. stored_bytes: what its storage takes, more if it is a view of something larger.
+    nbytes: what its values take. stored_bytes: what its storage takes, more if it is a view of something larger.
     shared: other paths on the same storage.
     """
 
     path: str
     dtype: str
     shape: tuple[int, ...]
-    bytes: int
+    nbytes: int
     storage: str
     stored_bytes: int
     device: str = "cpu"
@@ -33,7 +33,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Attribute:
-    """One value that is no tensor: its path, its declared type and its value in a few characters."""
+    """One value that is not a tensor: its path, its declared type and its value in a few characters."""
 
     path: str
     type: str
@@ -54,8 +54,8 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class ArchiveReport:
-    """What stands in a model file. Nothing of it was loaded or run.
+class ArchiveReport(Report):
+    """What a model file contains. Nothing of it was loaded or run.
 
     kind: "TorchScript module", "TorchScript function", "state_dict", … origin: "frozen", "traced" (the file holds the
     traced inputs), "with bytecode for the lite interpreter", or "", which may be a scripted module or a trace whose
@@ -68,14 +68,14 @@ class ArchiveReport:
     file_name: str
     kind: str
     loader: str
-    bytes: int
+    file_size: int
     origin: str = ""
     format_version: str = ""
     producer: str = ""
     root: str = ""
     methods: tuple[Method, ...] = ()
-    tensors: tuple[Tensor, ...] = ()
-    constants: tuple[Tensor, ...] = ()
+    tensors: tuple[TensorInfo, ...] = ()
+    constants: tuple[TensorInfo, ...] = ()
     attributes: tuple[Attribute, ...] = ()
     entries: tuple[Entry, ...] = ()
     extra_files: dict[str, int] = field(default_factory=dict)
@@ -91,6 +91,11 @@ class ArchiveReport:
         return not self.warnings
 
     @property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong or unusual: the warnings."""
+        return self.warnings
+
+    @property
     def damaged(self) -> tuple[str, ...]:
         """Names of entries that are damaged, such as one whose bytes do not fit its checksum."""
         return tuple(x.name for x in self.entries if x.problem)
@@ -102,7 +107,7 @@ class ArchiveReport:
 
     @property
     def dangers(self) -> tuple[str, ...]:
-        """Why not to run it before its maker is trusted: what its code reaches beyond the process's tensors, and
+        """Why not to run it before its author is trusted: what its code reaches beyond the process's tensors, and
         warnings that say not to load it."""
         reached = (x for x in self.runs if x.what.startswith(("writes", "reads", "calls another", "takes a function")))
         return (*map(str, reached), *(x for x in self.warnings if "do not load" in x))
@@ -135,52 +140,29 @@ class ArchiveReport:
     def headline(self) -> str:
         """The first line: kind, origin and size."""
         origin = f", {self.origin}" if self.origin else ""
-        return f"{self.file_name}: {self.kind}{origin}, {size_text(self.bytes)}"
+        return f"{self.file_name}: {self.kind}{origin}, {size_text(self.file_size)}"
 
     def text(self, everything: bool = False) -> str:
         """The report as plain text, long lists cut unless ``everything`` is wanted."""
         limit = 10**9 if everything else ROWS
         lines = [self.headline, *(f"  {label:<13} {value}" for label, value in self._facts(limit))]
         lines += [f"  runs          {x}" for x in self.runs[:limit]] + _more(self.runs, 16, limit)
-        for title, heads, rows, count in self._tables(limit):
+        for title, _, rows, count in self._tables(limit):
             lines.append(f"{title} ({count})")
-            widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-            lines += [
-                "  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
-            ]
+            lines += [f"  {line}" for line in text_table((), rows).splitlines()]
             lines += [f"  and {count - len(rows)} more"] if count > len(rows) else []
         lines += [f"warning: {x}" for x in self.warnings[:limit]] + _more(self.warnings, 0, limit)
         return "\n".join(map(_printable, lines))
 
-    def __str__(self) -> str:
-        return self.text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        cell = "border:1px solid currentColor;padding:0.2em 0.5em;text-align:left;vertical-align:top"
-        mark = "&#10003; " if self.ok else "&#9888; "
-        parts = ['<div style="max-width:100%">', f"<p><strong>{mark}{html.escape(self.headline)}</strong><br>"]
-        parts += [f"{html.escape(label)}: {html.escape(value)}<br>" for label, value in self._facts()]
-        parts.append("</p>")
-        notes = [f"<strong>runs</strong> {html.escape(str(x))}" for x in self.runs[:ROWS]]
-        notes += [f"<strong>warning</strong> {html.escape(x)}" for x in self.warnings[:ROWS]]
+    def html_parts(self) -> list[str]:
+        notes = [f"runs {x}" for x in self.runs[:ROWS]] + [f"warning: {x}" for x in self.warnings[:ROWS]]
         hidden = max(0, len(self.runs) - ROWS) + max(0, len(self.warnings) - ROWS)
-        notes += [f"and {hidden} more in <code>.runs</code> and <code>.warnings</code>"] if hidden else []
-        parts += ["<ul>", *(f"<li>{x}</li>" for x in notes), "</ul>"] if notes else []
+        notes += [f"and {hidden} more in `.runs` and `.warnings`"] if hidden else []
+        parts: list[str] = [html_list(f"{label}: {value}" for label, value in self._facts()), html_list(notes)]
         for title, heads, rows, count in self._tables():
             more = f", the first {len(rows)}" if count > len(rows) else ""
-            parts.append(
-                '<table style="border-collapse:collapse;font-size:90%;margin-bottom:0.8em;max-width:100%">'
-                f'<caption style="text-align:left">{title}: {count}{more}</caption><thead><tr>'
-            )
-            parts += [f'<th scope="col" style="{cell}">{h}</th>' for h in heads]
-            parts.append("</tr></thead><tbody>")
-            for row in rows:
-                cells = (f'<td style="{cell};overflow-wrap:anywhere"><code>{html.escape(x)}</code></td>' for x in row)
-                parts.append("<tr>" + "".join(cells) + "</tr>")
-            parts.append("</tbody></table>")
-        return "\n".join([*parts, "</div>"])
+            parts += [html_paragraph(f"{title}: {count}{more}"), html_table(heads, rows, code=range(len(heads)))]
+        return parts
 
     def _facts(self, limit: int = ROWS) -> list[tuple[str, str]]:
         sizes = self.sizes
@@ -192,45 +174,29 @@ class ArchiveReport:
             listed = ", ".join(f"{name} ({size_text(n)})" for name, n in list(self.extra_files.items())[:limit])
             facts.append(("extra files", listed))
         if self.disclosed:
-            facts.append(
-                ("discloses", f"paths and lines of {len(self.disclosed)} source file" + "s" * (len(self.disclosed) > 1))
-            )
+            facts.append(("discloses", f"paths and lines of {plural(len(self.disclosed), 'source file')}"))
         return [(label, value) for label, value in facts if value]
 
     def _tables(self, limit: int = ROWS) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]], int]]:
         own = sorted(self.methods, key=lambda x: x.owner != self.root)  # the outermost class first
-        methods = [(_cut(x.short, 40), _cut(x.signature, 70)) for x in own[:limit]]
+        methods: list[tuple[str, ...]] = [(cut(x.short, 40), cut(x.signature, 70)) for x in own[:limit]]
         tensors = [*self.tensors, *self.constants]
-        rows = [(_cut(x.path, 44), x.dtype, _shape(x.shape), size_text(x.bytes)) for x in tensors[:limit]]
+        rows: list[tuple[str, ...]] = [
+            (cut(x.path, 44), x.dtype, str(x.shape), size_text(x.nbytes)) for x in tensors[:limit]
+        ]
         plain = [x for x in self.attributes if x.path.rpartition(".")[2] not in ("training", "_is_full_backward_hook")]
-        values = [(_cut(x.path, 44), _cut(x.type, 30), _cut(x.value, 44)) for x in plain[:limit]]
-        tables = [
+        values: list[tuple[str, ...]] = [(cut(x.path, 44), cut(x.type, 30), cut(x.value, 44)) for x in plain[:limit]]
+        tables: list[tuple[str, tuple[str, ...], list[tuple[str, ...]], int]] = [
             ("methods", ("method", "signature"), methods, len(self.methods)),
-            ("tensors", ("path", "dtype", "shape", "bytes"), rows, len(tensors)),
+            ("tensors", ("path", "dtype", "shape", "size"), rows, len(tensors)),
             ("attributes", ("path", "type", "value"), values, len(plain)),
         ]
         return [table for table in tables if table[3]]
 
 
-def size_text(size: int) -> str:
-    """ "412 B", "5.32 kB", "46.8 MB": at most three significant digits, powers of 1000."""
-    for unit, factor in (("B", 1), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)):
-        if size < 999.5 * factor or unit == "GB":
-            return f"{size / factor:.3g} {unit}"
-    raise AssertionError
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape)) or "one value"
-
-
 def _printable(line: str) -> str:
-    """Without signs that would steer a terminal: names in a file are its maker's choice."""
+    """Without control characters: names in a file are untrusted input."""
     return line if line.isprintable() else "".join(x if x.isprintable() else "?" for x in line)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _more(items: tuple[object, ...], indent: int, limit: int) -> list[str]:

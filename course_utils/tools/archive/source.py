@@ -119,7 +119,7 @@ def parse(text: str, file: str) -> tuple[list[Class], list[Method]]:
 
 
 def _end_of_block(lines: list[str], start: int, indent: int) -> int:
-    """The line behind a def: the next one that stands no deeper than it."""
+    """The line behind a def: the next one that is indented no deeper."""
     for at in range(start + 1, len(lines)):
         line = lines[at]
         if line.strip() and len(line) - len(line.lstrip()) <= indent:
@@ -143,7 +143,7 @@ def effects(methods: list[Method], texts: dict[str, str], made: set[str]) -> lis
     """What the code does beyond tensors, and when.
 
     ``__setstate__`` runs while loading, and so does what it calls: a name that it uses counts as every method of that
-    name. texts: the whole source files, since something may stand outside of all methods. made: the full names of the
+    name. texts: the whole source files, since something may be outside of all methods. made: the full names of the
     classes that the archive makes objects of. This finds what is written down; it proves nothing about what is not
     found.
     """

@@ -30,8 +30,8 @@ def graph_of(obj: Any, *, inlined: bool = False) -> Graph:
     always a copy. With `inlined=False` the object's own graph is given: change a `.copy()` of it, not the
     graph itself.
 
-    Raises TypeError for eager modules and plain functions, ValueError for text that is no IR and for a module
-    with no `forward`.
+    Raises TypeError for eager modules and plain functions, ValueError for text that is not IR and for a module
+    without `forward`.
     """
     if isinstance(obj, str):
         try:
@@ -39,7 +39,7 @@ def graph_of(obj: Any, *, inlined: bool = False) -> Graph:
             graph = torch._C.parse_ir(re.sub(r"^( *) = (?=\w+::)", r"\1", obj, flags=re.MULTILINE))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[0]
-            message = f'this is no TorchScript IR ({reason}); begin with a line such as "graph(%x : Tensor):"'
+            message = f'this is not TorchScript IR ({reason}); begin with a line such as "graph(%x : Tensor):"'
             raise ValueError(message) from None
     elif isinstance(obj, Graph):
         graph = obj
@@ -59,7 +59,9 @@ def graph_of(obj: Any, *, inlined: bool = False) -> Graph:
         name = getattr(obj, "__name__", _type_name(obj))
         raise TypeError(f"{name} is a Python callable and has no graph; {HOW_TO_CONVERT}")
     else:
-        raise TypeError(f"a {_type_name(obj)} has no graph; pass a scripted or traced module or function, or IR text")
+        raise TypeError(
+            f"{_type_name(obj)} objects have no graph; pass a scripted or traced module or function, or IR text"
+        )
     if inlined:
         graph = graph.copy()
         torch._C._jit_pass_inline(graph)
@@ -74,11 +76,11 @@ def show(obj: Any, *, inlined: bool = False) -> str:
     """
     if isinstance(obj, TorchNode):
         return clean(str(obj))
-    return clean(graph_of(obj, inlined=inlined).str(False))
+    return clean(str(graph_of(obj, inlined=inlined)))
 
 
 def clean(text: str) -> str:
-    """IR text without source ranges and without the `___torch_mangle_N` that tells equal type names apart."""
+    """IR text without source ranges and without the `___torch_mangle_N` that distinguishes equal type names."""
     lines = (_without_source_range(line) for line in text.splitlines())
     return re.sub(r"\.?___torch_mangle_\d+", "", "\n".join(lines)).strip("\n")
 
@@ -131,7 +133,7 @@ def op_counts(obj: Any, *, inlined: bool = True, constants: bool = True) -> dict
 _recent: deque[Graph] = deque(maxlen=64)
 
 
-class Nodes(list):
+class Nodes(list[TorchNode]):
     """A list of `torch.Node` that keeps their graph alive: torch invalidates a node when its graph goes.
 
     The last graphs are also kept for a while, so that `find(model, kind)[0].output()` works, where the list
@@ -151,7 +153,7 @@ def find(obj: Any, kind: str, *, inlined: bool = True) -> Nodes:
     returned list does. Raises ValueError for a kind with no namespace.
     """
     if "::" not in kind:
-        raise ValueError(f'"{kind}" is no kind of node; write it with its namespace, such as "aten::{kind}"')
+        raise ValueError(f'"{kind}" is not a kind of node; write it with its namespace, such as "aten::{kind}"')
     graph = graph_of(obj, inlined=inlined)
     return Nodes([node for node in nodes_of(graph) if node.kind() == kind], graph)
 

@@ -6,7 +6,6 @@ The passes are private functions of torch (`torch._C._jit_pass_<name>`), checked
 from __future__ import annotations
 
 import difflib
-import html
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from course_utils.core.report import html_block, html_paragraph, html_table, text_table
 from course_utils.tools.ir.graph import graph_of, op_counts, show
 
 PASSES = ("constant_propagation", "constant_pooling", "cse", "dce", "peephole", "inline")
@@ -21,15 +21,14 @@ PASS_MEANING = {
     "constant_propagation": "computes what depends on constants only, prunes branches never taken",
     "constant_pooling": "keeps one copy of equal constants",
     "cse": "common subexpression elimination: computes equal expressions once",
-    "dce": "dead code elimination: drops what nobody uses",
+    "dce": "dead code elimination: drops what nothing uses",
     "peephole": "rewrites small patterns, such as x * 1",
     "inline": "writes called functions and submodules out in place",
     "loop_unrolling": "writes short loops out",
     "lower_all_tuples": "takes tuples apart",
     "remove_mutation": "turns in-place operators into ones that return a new tensor",
 }
-_CELL = "padding:2px 10px;text-align:{};border-bottom:1px solid rgba(128,128,128,.35);"
-_TABLE = "border-collapse:collapse;font-size:13px;color:inherit;"
+PASS_HEADS = ("pass", "before", "after", "change", "what changed")
 
 
 @dataclass(frozen=True)
@@ -64,23 +63,24 @@ class GraphDiff:
         rows = [*self.rows(), ("all nodes", self.total_before, self.total_after)]
         return [[kind, str(a), str(b), _change(b - a)] for kind, a, b in rows]
 
-    def __str__(self) -> str:
-        return _text_table(["kind", *self.names, "change"], self._cells())
+    def text(self) -> str:
+        """The counts as a plain table."""
+        return text_table(["kind", *self.names, "change"], self._cells())
 
-    __repr__ = __str__
+    __str__ = __repr__ = text
 
     def _repr_html_(self) -> str:
-        bold = [*(a != b for _, a, b in self.rows()), True]
-        return _html_table(["kind", *self.names, "change"], self._cells(), bold, left={0})
+        return html_table(["kind", *self.names, "change"], self._cells(), row_heads=True)
 
     def figure(self, *, constants: bool = True) -> Any:
-        """A matplotlib `Figure`: two bars a kind, each with its count, told apart by hatching and colour.
+        """A matplotlib `Figure`: two bars a kind, each with its count, distinguished by hatching and colour.
 
         The figure is closed for pyplot, so a notebook shows it once: as the last value of the cell.
 
         `constants=False` leaves out `prim::Constant` and `prim::GetAttr`.
         """
         import matplotlib.pyplot as plt
+        from matplotlib.ticker import MaxNLocator
 
         rows = [row for row in self.rows() if constants or row[0] not in ("prim::Constant", "prim::GetAttr")][::-1]
         # Inches for a kind, points for a count: a long list stays on a screen.
@@ -100,7 +100,7 @@ class GraphDiff:
         axes.set_ylabel("kind of node")
         left_out = "" if constants else " (constants and attributes not drawn)"
         axes.set_title(f"{self.total_before} nodes {self.names[0]}, {self.total_after} {self.names[1]}{left_out}")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.1, y=0.02)
         axes.legend()
         return figure
@@ -156,7 +156,7 @@ class PassReport:
         for effect in self.effects:
             if effect.name == name:
                 return effect
-        raise KeyError(f"{name} was not run; run were: {', '.join(effect.name for effect in self.effects)}")
+        raise KeyError(f"{name} was not run; these were: {', '.join(effect.name for effect in self.effects)}")
 
     def __iter__(self) -> Iterator[PassEffect]:
         return iter(self.effects)
@@ -170,20 +170,18 @@ class PassReport:
         start = "what the pass above it left" if self.in_sequence else alone
         return f"each pass starts from {start}; numbers are nodes"
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """What each pass did as a plain table."""
         rows = []
         for *numbers, words in self._rows():
             first, *more = textwrap.wrap(words, 60)
             rows += [[*numbers, first], *(["", "", "", "", line] for line in more)]
-        head = ["pass", "before", "after", "change", "what changed"]
-        return f"{self._title}\n{_text_table(head, rows, left={0, 4})}"
+        return f"{self._title}\n{text_table(PASS_HEADS, rows)}"
 
-    __repr__ = __str__
+    __str__ = __repr__ = text
 
     def _repr_html_(self) -> str:
-        head = ["pass", "before", "after", "change", "what changed"]
-        table = _html_table(head, self._rows(), [e.changed for e in self.effects], left={0, 4})
-        return f'<div style="font-size:13px;margin-bottom:4px">{html.escape(self._title)}</div>{table}'
+        return html_block(html_paragraph(self._title), html_table(PASS_HEADS, self._rows(), row_heads=True))
 
 
 def pass_effects(obj: Any, passes: Iterable[str] | None = None, *, in_sequence: bool = False) -> PassReport:
@@ -224,28 +222,3 @@ def _pass(name: str) -> Any:
 
 def _change(delta: int) -> str:
     return f"{delta:+d}" if delta else "0"
-
-
-def _text_table(head: list[str], rows: list[list[str]], left: set[int] | None = None) -> str:
-    left = {0} if left is None else left
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = []
-    for row in [head, ["-" * width for width in widths], *rows]:
-        cells = (c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def _html_table(head: list[str], rows: list[list[str]], bold: list[bool], left: set[int]) -> str:
-    def cells(row: list[str], tag: str, strong: bool) -> str:
-        weight = "font-weight:600;" if strong else "font-weight:400;"
-        # Names and numbers stay whole; only the words of a last column on the left are wrapped.
-        styles = [
-            _CELL.format("left" if i in left else "right") + weight + ("" if i and i in left else "white-space:nowrap;")
-            for i in range(len(row))
-        ]
-        return "".join(f'<{tag} style="{s}">{html.escape(c)}</{tag}>' for c, s in zip(row, styles, strict=True))
-
-    header = f"<tr>{cells(head, 'th', True)}</tr>"
-    body = "".join(f"<tr>{cells(row, 'td', strong)}</tr>" for row, strong in zip(rows, bold, strict=True))
-    return f'<table style="{_TABLE}"><thead>{header}</thead><tbody>{body}</tbody></table>'

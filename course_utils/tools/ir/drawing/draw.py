@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from course_utils.tools.ir.drawing.sketch import Highlight, Sketch, all_steps
@@ -51,8 +52,6 @@ def draw(
 
     Raises ValueError for `max_nodes` below 1, and what `graph_of` raises.
     """
-    if max_nodes < 1:
-        raise ValueError(f"max_nodes is {max_nodes}; at least one box must be allowed")
     program = read(graph_of(obj, inlined=inlined))
     sketch = Sketch(program, Highlight.of(highlight))
     entries, note = sketch.fit(max_nodes)
@@ -76,20 +75,18 @@ def draw_change(
 
     Raises ValueError for `max_nodes` below 1, and what `graph_of` raises.
     """
-    if max_nodes < 1:
-        raise ValueError(f"max_nodes is {max_nodes}; at least one box must be allowed")
     graphs = [graph_of(graph, inlined=inlined) for graph in (before, after)]
     programs = [read(graph) for graph in graphs]
     inscribed = [_inscribed(program) for program in programs]
     drawn, outlines = [], []
     for own, words in ((0, f"only {names[0]}"), (1, f"only {names[1]}")):
         surplus = Counter(text for _, text in inscribed[own]) - Counter(text for _, text in inscribed[1 - own])
-        changed = set()
+        changed: set[int] = set()
         for step, text in reversed(inscribed[own]):
             if surplus[text] > 0:
                 surplus[text] -= 1
                 changed.add(id(step.node))
-        highlight = Highlight(chosen=lambda node, changed=changed: id(node) in changed, words=words)
+        highlight = Highlight(chosen=partial(_is_among, changed), words=words)
         sketch = Sketch(programs[own], highlight)
         entries, note = sketch.fit(max_nodes)
         heading = f"{names[own]}: {sum(op_counts(graphs[own], inlined=False).values())} nodes"
@@ -99,6 +96,10 @@ def draw_change(
     caption = f"TorchScript graph {heads[0]}, {heads[1]}. A star marks a box that the other side does not have."
     outline = "\n\n".join(outlines)
     return Drawing(side_by_side(drawn, caption, outline), outline, caption)
+
+
+def _is_among(chosen: set[int], node: Any) -> bool:
+    return id(node) in chosen
 
 
 def _inscribed(program: Program) -> list[tuple[Step, str]]:

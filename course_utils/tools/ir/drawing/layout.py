@@ -1,16 +1,15 @@
-"""Where the boxes of a drawing stand: a small layered layout for one block of a program.
+"""Where the boxes of a drawing are: a small layered layout for one block of a program.
 
 Boxes are put on ranks from top to bottom (a user below its producer), ordered within a rank so that few edges
-cross, and moved sideways so that edges are straight. All numbers are pixels. The steps are those of Sugiyama,
+cross, and moved sideways near to what they are linked with. All numbers are pixels. The steps are those of Sugiyama,
 Tagawa and Toda, "Methods for visual understanding of hierarchical system structures" (1981), each in its
 simplest form.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 GAP = 18  # between two boxes of one rank
 RANK_GAP = 30  # between two ranks: room for a bend and an arrow head
@@ -26,11 +25,11 @@ class Box:
     ins: list[str]
     outs: list[str]
     content: object = None
-    first: bool = False  # stands in the first ranks: an input
-    last: bool = False  # stands in the last ranks: an output
+    first: bool = False  # it is in the first ranks: an input
+    last: bool = False  # it is in the last ranks: an output
     barrier: bool = False  # has a side effect: stays below all before it and above all after it
     free: bool = False  # the order of `ins` says nothing, so edges may come in as they like
-    overhang: int = 0  # how far the names of its values stand out on the right, below it
+    overhang: int = 0  # how far the names of its values reach out on the right, below it
     stub: int = 0  # how far its edges go straight down, next to those names
     x: int = 0
     y: int = 0
@@ -90,15 +89,15 @@ def place(boxes: list[Box], max_width: int) -> Placed:
         return Placed(0, 0)
     producer = {value: (box, index) for box in boxes for index, value in enumerate(box.outs)}
     widest = max(box.width for box in boxes)
-    best = None
+    tried = []
     # Edges that pass a rank also need room, and how many there are shows only when the ranks are known.
-    for share in (1.0, 0.8, 0.65, 0.5):
-        placed = _place(boxes, producer, max(widest, round(max_width * share)), max_width)
+    for part in (1.0, 0.8, 0.65, 0.5):
+        placed = _place(boxes, producer, max(widest, round(max_width * part)), max_width)
         if placed.width <= max(widest, max_width):
             return placed
-        if best is None or placed.width < best[0]:
-            best = (placed.width, share)
-    return _place(boxes, producer, max(widest, round(max_width * best[1])), max_width)
+        tried.append((placed.width, -part))
+    _, part = min(tried)
+    return _place(boxes, producer, max(widest, round(max_width * -part)), max_width)
 
 
 def _place(boxes: list[Box], producer: dict[str, tuple[Box, int]], rank_width: int, max_width: int) -> Placed:
@@ -144,7 +143,7 @@ def _assign_ranks(boxes: list[Box], producer: dict[str, tuple[Box, int]], max_wi
             put(box, lowest)
             if box.barrier:
                 floor = box.rank + 1
-    for box in reversed(boxes):  # what needs no input stands right above its first user
+    for box in reversed(boxes):  # what needs no input goes right above its first user
         if not box.first and not box.last and not box.barrier and not any(value in producer for value in box.ins):
             users = [user.rank for user in boxes if user.rank >= 0 and set(user.ins) & set(box.outs)]
             wanted = min(users, default=box.rank + 1) - 1
@@ -262,7 +261,7 @@ def _order(ranks: list[list[Box]], links: list[_Link]) -> None:
 def _sort_free(
     ranks: list[list[Box]], links: list[_Link], routes: list[tuple[str, list[_Link]]]
 ) -> tuple[list[_Link], list[tuple[str, list[_Link]]]]:
-    """Let the edges of a free box come in from left to right, in the order in which their sources stand."""
+    """Let the edges of a free box come in from left to right, in the order of their sources."""
     place_of = {box: index for rank in ranks for index, box in enumerate(rank)}
     moved: dict[_Link, _Link] = {}
     for box in place_of:
@@ -275,149 +274,60 @@ def _sort_free(
 
 
 def _set_x(ranks: list[list[Box]], links: list[_Link], max_width: int) -> int:
-    """Place boxes sideways: chains of boxes make straight lines, and each chain stands near its neighbours.
+    """Place boxes sideways, near to what they are linked with, rank after rank, down and up. Returns the width.
 
-    Returns the width. Where straight chains would make the picture wider than `max_width`, edges bend
-    instead.
+    An edge that passes ranks pulls harder, so that it runs straight: the weights are those of Gansner, Koutsofios,
+    North and Vo, "A technique for drawing directed graphs" (1993), section 4.
     """
-    order = [box for rank in ranks for box in rank]
-    for urgency in (4, 1, -1):
-        chains = _chains(ranks, links, urgency)
-        left = _solve(ranks, links, chains)
-        width = max(left[box] + box.width for box in order)
-        if width <= max_width:
-            break
-    for box in order:
-        box.x = left[box]
-    return width
-
-
-def _chains(ranks: list[list[Box]], links: list[_Link], limit: int) -> dict[Box, tuple[Box, int]]:
-    """For each box, the head of its chain and how far right of the head's left side it begins.
-
-    Links are taken in by urgency, from 0 (both ends are lanes) to `limit`.
-    """
-    above = Counter(k.target for k in links)
-    below = Counter(k.source for k in links)
-
-    def urgency(k: _Link) -> int:
-        lanes = isinstance(k.source, _Lane) + isinstance(k.target, _Lane)
-        if lanes == 2:
-            return 0
-        if below[k.source] == 1 and above[k.target] == 1:
-            return 1
-        if lanes == 0:
-            return 2 if above[k.target] == 1 or below[k.source] == 1 else 3
-        return 4
-
-    chains: dict[Box, tuple[Box, int]] = {box: (box, 0) for rank in ranks for box in rank}
-    members: dict[Box, list[Box]] = {box: [box] for box in chains}
-    right_of = {a: [b] for rank in ranks for a, b in pairwise(rank)}
-    left_of = {b: [a] for rank in ranks for a, b in pairwise(rank)}
-    has_lower: set[Box] = set()
-    has_upper: set[Box] = set()
-
-    def reaches(start: Box, goal: Box, sides: dict[Box, list[Box]]) -> bool:
-        """Must the chain of `goal` stand on that side of the chain of `start`?"""
-        seen, waiting = {start}, [start]
-        while waiting:
-            for member in members[waiting.pop()]:
-                for other in sides.get(member, []):
-                    head = chains[other][0]
-                    if head is goal:
-                        return True
-                    if head not in seen:
-                        seen.add(head)
-                        waiting.append(head)
-        return False
-
-    for k in sorted((k for k in links if urgency(k) <= limit), key=urgency):
-        upper, lower = chains[k.source][0], chains[k.target][0]
-        if k.source in has_lower or k.target in has_upper or upper is lower:
-            continue
-        if reaches(upper, lower, right_of) or reaches(upper, lower, left_of):
-            continue
-        shift = chains[k.source][1] + k.source.out_port(k.out) - k.target.in_port(k.into) - chains[k.target][1]
-        for member in members.pop(lower):
-            chains[member] = (upper, chains[member][1] + shift)
-            members[upper].append(member)
-        has_lower.add(k.source)
-        has_upper.add(k.target)
-    return chains
-
-
-def _solve(ranks: list[list[Box]], links: list[_Link], chains: dict[Box, tuple[Box, int]]) -> dict[Box, int]:
-    """Left sides: chains near to what they are linked with, at least `GAP` apart, on whole pixels."""
-    apart: dict[tuple[Box, Box], int] = {}  # heads -> least distance of their left sides
-    for rank in ranks:
-        for a, b in pairwise(rank):
-            (head_a, shift_a), (head_b, shift_b) = chains[a], chains[b]
-            lanes = isinstance(a, _Lane) + isinstance(b, _Lane)
-            need = shift_a + a.width + max((GAP, 12, 2)[lanes], a.overhang + 6) - shift_b
-            apart[head_a, head_b] = max(apart.get((head_a, head_b), -(10**6)), need)
-    heads = list(dict.fromkeys(head for head, _ in chains.values()))
-    order = _from_left(heads, list(apart))
-    pulls: dict[Box, list[tuple[Box, int]]] = {head: [] for head in heads}
+    above: dict[Box, list[tuple[Box, int, int]]] = {box: [] for rank in ranks for box in rank}
+    below: dict[Box, list[tuple[Box, int, int]]] = {box: [] for box in above}
     for k in links:
-        (a, shift_a), (b, shift_b) = chains[k.source], chains[k.target]
-        if a is not b:
-            offset = shift_a + k.source.out_port(k.out) - shift_b - k.target.in_port(k.into)
-            pulls[b].append((a, offset))
-            pulls[a].append((b, -offset))
-    x: dict[Box, float] = dict.fromkeys(heads, 0.0)
-
-    def clear(x: dict[Box, float]) -> None:
-        """Push to the right whatever stands too near."""
-        for head in order:
-            x[head] = max([x[head], *(x[a] + need for a, need in lefts[head])])
-
-    lefts: dict[Box, list[tuple[Box, int]]] = {head: [] for head in heads}
-    for (a, b), need in apart.items():
-        lefts[b].append((a, need))
-    clear(x)
-    for _ in range(16):
-        wanted = {h: sum(x[o] + off for o, off in pulls[h]) / len(pulls[h]) if pulls[h] else x[h] for h in heads}
-        # Only half of the way: two neighbours that swap places for ever would otherwise never come to rest.
-        wanted = {head: (wanted[head] + x[head]) / 2 for head in heads}
-        x = _project(wanted, apart)
-        clear(x)
-    left = {}
-    for head in order:
-        left[head] = max([round(x[head]), *(left[a] + need for a, need in lefts[head])])
-    start = min(left[head] + shift for head, shift in chains.values())
-    return {box: left[head] + shift - start for box, (head, shift) in chains.items()}
+        weight = (1, 2, 8)[isinstance(k.source, _Lane) + isinstance(k.target, _Lane)]
+        offset = k.source.out_port(k.out) - k.target.in_port(k.into)
+        above[k.target].append((k.source, offset, weight))
+        below[k.source].append((k.target, -offset, weight))
+    x = {box: -box.width / 2 for box in above}
+    for neighbours, order in [(above, ranks), (below, ranks[::-1])] * 2:
+        for rank in order:
+            wanted = []
+            for box in rank:
+                weight = sum(pull for _, _, pull in neighbours[box])
+                drawn = sum(pull * (x[other] + offset) for other, offset, pull in neighbours[box])
+                # What nothing pulls stays where it is, and gives way.
+                wanted.append((drawn / weight, weight) if weight else (x[box], 0.1))
+            x.update(zip(rank, _apart(rank, wanted, max_width), strict=True))
+    start = min(x.values())
+    for rank in ranks:
+        for box in rank:
+            box.x = round(x[box] - start)
+        for before, box in pairwise(rank):
+            box.x = max(box.x, before.x + _step(before, box))
+    return max(box.x + box.width for box in x)
 
 
-def _from_left(heads: list[Box], pairs: list[tuple[Box, Box]]) -> list[Box]:
-    """Chains sorted so that each comes after all that stand to its left."""
-    waiting = Counter(b for _, b in pairs)
-    after: dict[Box, list[Box]] = {}
-    for a, b in pairs:
-        after.setdefault(a, []).append(b)
-    ready = [head for head in heads if not waiting[head]]
-    for head in ready:
-        for b in after.get(head, []):
-            waiting[b] -= 1
-            if not waiting[b]:
-                ready.append(b)
-    return ready
+def _apart(rank: list[Box], wanted: list[tuple[float, float]], max_width: int) -> list[float]:
+    """The left sides nearest to the wanted ones, as (place, weight), that keep the order, the steps and the width.
+
+    Weighted least squares by pooling adjacent violators: boxes that would come too near move as a group from then on.
+    """
+    steps = list(accumulate((_step(a, b) for a, b in pairwise(rank)), initial=0))
+    groups: list[tuple[float, float, int]] = []  # level, weight, number of boxes
+    for (place, weight), step in zip(wanted, steps, strict=True):
+        level, count = place - step, 1
+        while groups and groups[-1][0] > level:
+            other, more, members = groups.pop()
+            level, weight, count = (other * more + level * weight) / (more + weight), more + weight, count + members
+        groups.append((level, weight, count))
+    levels = (level for level, _, count in groups for _ in range(count))
+    least = -max_width / 2
+    most = max(least, max_width / 2 - steps[-1] - rank[-1].width)
+    return [min(max(level, least), most) + step for level, step in zip(levels, steps, strict=True)]
 
 
-def _project(wanted: dict[Box, float], apart: dict[tuple[Box, Box], int]) -> dict[Box, float]:
-    """The positions nearest to the wanted ones that keep all distances, by Hildreth's method."""
-    x = dict(wanted)
-    pressure = dict.fromkeys(apart, 0.0)
-    for _ in range(60):
-        moved = 0.0
-        for (a, b), need in apart.items():
-            change = max(-pressure[a, b], (need - (x[b] - x[a])) / 2)
-            pressure[a, b] += change
-            x[a] -= change
-            x[b] += change
-            moved = max(moved, abs(change))
-        if moved < 0.25:
-            break
-    return x
+def _step(a: Box, b: Box) -> int:
+    """The least distance of the left sides of two neighbours."""
+    lanes = isinstance(a, _Lane) + isinstance(b, _Lane)
+    return a.width + max((GAP, 12, 2)[lanes], a.overhang + 6)
 
 
 def _set_y(ranks: list[list[Box]], links: list[_Link]) -> int:

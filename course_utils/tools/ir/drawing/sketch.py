@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
+from course_utils.core.report import cut, plural
 from course_utils.tools.ir import graph as ir
 
 MARK = "★"
@@ -28,8 +29,8 @@ SIDE_EFFECTS = {
     "aten::Delete",
 }  # fmt: skip
 # Arguments of the recorded convolution that no model chooses.
-UNTOLD = {"benchmark", "deterministic", "cudnn_enabled", "allow_tf32", "cudnn_enable"}
-USUAL = {
+UNSAID = {"benchmark", "deterministic", "cudnn_enabled", "allow_tf32", "cudnn_enable"}
+USUAL: dict[str, dict[str, Any]] = {
     "aten::_convolution": {
         "stride": 1, "padding": 0, "dilation": 1, "transposed": False, "output_padding": 0, "groups": 1,
     },
@@ -181,7 +182,7 @@ class Sketch:
         return f"%{name}" if name.isdigit() else name
 
     def written(self, value: str) -> str:
-        """How a value stands in a line of text: its constant, or its short name."""
+        """How a value is written in a line of text: its constant, or its short name."""
         return self.folded[value] if value in self.folded else self.short(value)
 
     def expression(self, value: str, depth: int = 3) -> str:
@@ -340,11 +341,11 @@ class Sketch:
             title = "" if len(step.blocks) == 1 else f"block {number}"
             ports = [(value, self.short(value)) for value in block.inputs] + ports
             yields = [(value, self.short(value)) for value in block.outputs]
-        told = [
+        written: list[tuple[str | None, str]] = [
             (None, f"{text} = {self.folded[value]}") if value in self.folded else (value, text)
             for value, text in yields
         ]
-        return Column(title, ports, entries, told)
+        return Column(title, ports, entries, written)
 
     def _carried(self, value: str, start: str) -> str:
         return f"{self.short(value)}, first {self.folded[start]}" if start in self.folded else self.short(value)
@@ -403,12 +404,12 @@ class Sketch:
 
     def _details(self, step: ir.Step) -> list[str]:
         symbol = _symbol(step)
-        told: list[str] = []
+        texts: list[str] = []
         attributes: list[str] = []
         usual = USUAL.get(step.kind, {})
         operands = [self.folded.get(value, "") for value in step.inputs[:2]] if symbol else []
         if any(operands):
-            told.append(f"{operands[0]} {symbol} {operands[1]}".strip())
+            texts.append(f"{operands[0]} {symbol} {operands[1]}".strip())
         for position, value in enumerate(step.inputs):
             if value not in self.folded or position < len(operands):
                 continue
@@ -417,15 +418,15 @@ class Sketch:
             if self._is_attribute(value):
                 attributes.append(text)
             elif argument is None:
-                told.append(text)
+                texts.append(text)
             elif not self._goes_without_saying(argument, value, usual):
                 if argument.name == "dtype" and self.literal(value) in DTYPES:
                     text = DTYPES[self.literal(value)]
-                told.append(f"{argument.name}={text}")
-        return [*_wrap(told, 30), *_wrap(_common_prefix(attributes), 30)]
+                texts.append(f"{argument.name}={text}")
+        return [*_wrap(texts, 30), *_wrap(_common_prefix(attributes), 30)]
 
     def _goes_without_saying(self, argument: ir.Argument, value: str, usual: dict[str, Any]) -> bool:
-        if argument.name in UNTOLD or self.folded[value] == "None":
+        if argument.name in UNSAID or self.folded[value] == "None":
             return True
         literal = self.literal(value)
         if argument.name in usual:
@@ -436,6 +437,8 @@ class Sketch:
 
     def fit(self, max_nodes: int) -> tuple[list[Entry], str]:
         """The finest set of boxes that is allowed, and a sentence on what was collapsed."""
+        if max_nodes < 1:
+            raise ValueError(f"max_nodes is {max_nodes}; at least one box must be allowed")
         block = self.program.block
         entries = self.entries(block, None, None)
         full = _how_many(entries)
@@ -470,10 +473,10 @@ class Sketch:
             operators = sum(self.count(step) for entry in part for step in entry.steps)
             kinds = Counter(step.name for entry in part for step in entry.steps).most_common()
             kinds.sort(key=lambda pair: (-pair[1], pair[0]))
-            told = [f"{n} {kind}" for kind, n in kinds[:4]] + (["…"] if len(kinds) > 4 else [])
+            texts = [f"{n} {kind}" for kind, n in kinds[:4]] + (["…"] if len(kinds) > 4 else [])
             name = f"operators {position} to {position + operators - 1}"
             steps = [step for entry in part for step in entry.steps]
-            result.append(part[0] if len(part) == 1 else self.group(steps, name, _wrap(told, 34)))
+            result.append(part[0] if len(part) == 1 else self.group(steps, name, _wrap(texts, 34)))
             position += operators
         return result
 
@@ -487,11 +490,11 @@ class Sketch:
         kinds = Counter(step.kind for entry in walk(entries) for top in entry.steps
                         for step in (self._visible(top) if entry.collapsed else [top]))  # fmt: skip
         frames = kinds["prim::If"] + kinds["prim::Loop"]
-        parts = [_plural(len(self.inputs()), "input"), _plural(sum(kinds.values()) - frames, "operator")]
+        parts = [plural(len(self.inputs()), "input"), plural(sum(kinds.values()) - frames, "operator")]
         parts += [
-            _plural(kinds[kind], word) for kind, word in (("prim::If", "if"), ("prim::Loop", "loop")) if kinds[kind]
+            plural(kinds[kind], word) for kind, word in (("prim::If", "if"), ("prim::Loop", "loop")) if kinds[kind]
         ]
-        parts.append(_plural(len(self.program.block.outputs), "output"))
+        parts.append(plural(len(self.program.block.outputs), "output"))
         sentences = [f"TorchScript graph: {', '.join(parts)}."]
         if self.folded:
             sentences.append("Constants and attributes are written on the boxes that use them.")
@@ -508,20 +511,20 @@ class Sketch:
         """The picture in words, one line a box."""
         inputs = ", ".join(f"%{value}: {self.program.types[value]}" for value in self.inputs())
         lines = [f"graph({inputs})", *self._outline(entries, "  ")]
-        outputs = [self._told(value) for value in self.program.block.outputs]
+        outputs = [self._named(value) for value in self.program.block.outputs]
         return "\n".join([*lines, f"  return {', '.join(outputs)}".rstrip()])
 
-    def _told(self, value: str) -> str:
+    def _named(self, value: str) -> str:
         return self.folded[value] if value in self.folded else "%" + value.rsplit("/", 1)[-1]
 
     def _outline(self, entries: list[Entry], indent: str) -> list[str]:
         lines = []
         for entry in entries:
             mark = f"{MARK} " if entry.marked else ""
-            given = ", ".join(self._told(value) for value in entry.outs)
+            given = ", ".join(self._named(value) for value in entry.outs)
             left = f"{given} = " if given else ""
             operands = entry.steps[0].inputs[:2] if _symbol(entry.steps[0]) and not entry.collapsed else []
-            taken = ", ".join(self._told(value) for value in operands or entry.ins)
+            taken = ", ".join(self._named(value) for value in operands or entry.ins)
             details = [] if any(value in self.folded for value in operands) else [d.rstrip(",") for d in entry.details]
             more = f"  [{', '.join(details)}]" if details else ""
             if not entry.columns:
@@ -534,13 +537,13 @@ class Sketch:
                     lines.append(f"{inner}{column.title}:")
                     inner += "  "
                 lines += self._outline(column.entries, inner)
-                given = [text if value is None else self._yielded(value, text) for value, text in column.yields]
-                lines.append(f"{inner}gives {', '.join(given) or 'nothing'}")
+                result = [text if value is None else self._yielded(value, text) for value, text in column.yields]
+                lines.append(f"{inner}gives {', '.join(result) or 'nothing'}")
         return lines
 
     def _yielded(self, value: str, text: str) -> str:
         return (
-            text if self._told(value).removeprefix("%") == text.removeprefix("%") else f"{text} = {self._told(value)}"
+            text if self._named(value).removeprefix("%") == text.removeprefix("%") else f"{text} = {self._named(value)}"
         )
 
 
@@ -626,11 +629,3 @@ def _wrap(items: list[str], width: int, between: str = ", ") -> list[str]:
         else:
             lines.append(text)
     return lines
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -9,8 +9,9 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 
+from course_utils.core.report import cut
 from course_utils.tools.ir.drawing.layout import Box, Placed, place
-from course_utils.tools.ir.drawing.sketch import MARK, Column, Entry, Sketch, cut, walk
+from course_utils.tools.ir.drawing.sketch import MARK, Column, Entry, Sketch, walk
 
 CANVAS = 900  # pixels; a wider picture is scaled down to this
 INSIDE = 856  # what the layout aims at
@@ -73,7 +74,7 @@ class Picture:
         return _document(total, height, self.caption, self.sketch.outline(self.entries), parts)
 
     def body(self, heading: str = "") -> tuple[int, int, list[str]]:
-        """Width, height and the elements of the picture, its ground first; `heading` stands above it in bold."""
+        """Width, height and the elements of the picture, its ground first; `heading` is above it in bold."""
         sketch, block = self.sketch, self.sketch.program.block
         boxes = [
             self._pill(f"input {sketch.short(value)}", "input", outs=[value]) for value in sketch.inputs()
@@ -202,7 +203,7 @@ class Picture:
             elif isinstance(box.content, _Frame):
                 self._draw_frame(box.content, x, y, box)
                 self._labels(box, x, y)
-            else:
+            elif isinstance(box.content, Entry):
                 self._draw_leaf(box.content, x, y, box.width, box.height)
                 self._labels(box, x, y)
 
@@ -213,7 +214,7 @@ class Picture:
                 self.front.append(_text(x + box.out_port(index) + 5, y + box.height + 13, name, SMALL, QUIET, "start"))
 
     def _label(self, value: str) -> str:
-        """The name on an edge: none for a value that has only a number, or that nobody uses."""
+        """The name on an edge: none for a value that has only a number, or that nothing uses."""
         name = self.sketch.short(value)
         return "" if name.startswith("%") or value not in self.sketch.uses else cut(name, 14)
 
