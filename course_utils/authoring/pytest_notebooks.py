@@ -61,7 +61,7 @@ REFUSED_TAGS = {
     "nbval-check-output": "every cell is compared anyway; remove the tag",
     "nbval-raises-exception": f"write {RAISES_TAG}, which Jupyter understands too",
 }
-PICTURES = ("image/png", "image/jpeg")
+IMAGE = re.compile(r'<img\b[^>]* src="data:image/')
 
 
 class KernelDied(Exception):
@@ -235,8 +235,9 @@ def stored_error(outputs: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | No
 
 
 def pictures(outputs: Iterable[Mapping[str, Any]]) -> int:
-    """Return how many outputs hold a PNG or JPEG picture."""
-    return sum(any(kind in output.get("data", {}) for kind in PICTURES) for output in outputs)
+    """Return how many pictures the outputs hold, in HTML or by themselves."""
+    kinds = [output.get("data", {}) for output in outputs]
+    return sum(len(IMAGE.findall(str(data.get("text/html", "")))) + ("image/png" in data) for data in kinds)
 
 
 # --- the items -------------------------------------------------------------------------------------------------------
