@@ -47,8 +47,7 @@ def test_status_of_a_new_learner() -> None:
     result = run("status")
     assert result.exit_code == 0
     assert result.output == (
-        "  90 Counting  0 of 2  next 90.1\n"
-        f"0 of 2 passed. Next: 90.1 Count the vowels, in exercises/{COUNTING}\n"
+        f"  90 Counting  0 of 2  next 90.1\n0 of 2 passed. Next: 90.1 Count the vowels, in exercises/{COUNTING}\n"
     )
 
 

@@ -99,9 +99,8 @@ def tally(exercise_id: str, done: progress.Progress) -> str:
 
 
 def place(course: Course, exercise: Exercise) -> str:
-    """Where an exercise begins, for a link in any notebook of the course. JupyterLab makes headings anchors so."""
-    anchor = f"{exercise.id} · {exercise.title}".replace("`", "").replace(" ", "-")
-    return f"../exercises/{course.lesson(exercise.lesson_id).file_name}#{anchor}"
+    """Where an exercise begins, for a link in any notebook of the course; `generate` puts the anchor there."""
+    return f"../exercises/{course.lesson(exercise.lesson_id).file_name}#{exercise.id}"
 
 
 def lesson_named(course: Course, given: str) -> Lesson:

@@ -20,7 +20,7 @@ from typing import Any
 from course_utils.classroom import calls, cards, checks, manifest, progress
 from course_utils.classroom.calls import MARKS
 from course_utils.classroom.cards import prose
-from course_utils.classroom.in_notebook import is_demonstration
+from course_utils.classroom.in_notebook import is_demonstration, run_above
 from course_utils.core import limits
 from course_utils.core.errors import compiled_line, one_line
 
@@ -206,7 +206,7 @@ def _judge(run: checks.Check, answer: Any) -> tuple[Status, str, tuple[tuple[str
             raise
         if _is_untouched(error):
             return Status.NOT_ATTEMPTED, "", (), ""
-        return Status.RAISED, one_line(error), _where(error), ""
+        return Status.RAISED, one_line(error), _where(error), run_above(error)
     return Status.PASSED, "", (), ""
 
 

@@ -20,6 +20,7 @@ _BLOCK = re.compile(
     r"^(?P<indent>[ \t]*)### BEGIN SOLUTION[ \t]*\n.*?^[ \t]*### END SOLUTION[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
 )
 _MARKER = re.compile(r"(?:BEGIN|END) SOLUTION", re.IGNORECASE)
+_EXERCISE = re.compile(r"^## (?P<id>\d\d\.\d+) · ", re.MULTILINE)
 _CHECKS = re.compile(r"^check\(", re.MULTILINE)
 _TABLE = re.compile(r"(<!-- lessons -->\n).*?(<!-- /lessons -->)", re.DOTALL)
 SOLUTION_ONLY = "solution-only"
@@ -66,6 +67,8 @@ def exercise_from(solution: NotebookNode, course: Course, lesson: Lesson) -> Not
             continue
         cell = nbformat.from_dict(cell)
         cell.metadata = nbformat.from_dict({})
+        # JupyterLab finds no anchor with a · in it after a link has encoded it, and its own anchor of this heading has one.
+        cell.source = _EXERCISE.sub(r'<a id="\g<id>"></a>\n\n\g<0>', cell.source)
         if cell.cell_type == "code":
             cell.source = cut_answer(cell.source, where=f"solutions/{lesson.file_name}, cell {cell.id}")
             if _CHECKS.search(cell.source):

@@ -49,8 +49,14 @@ def explain_name_error(
     shell: Any, kind: type[BaseException], error: NameError, trace: Any, tb_offset: Any = None
 ) -> None:
     """Show the error as always, with what to do where a cell was run before those above it."""
-    error.add_note(
-        f"If `{error.name}` comes from a cell above this one, run that first: "
-        "in the menu, Run > Run All Above Selected Cell."
-    )
+    if hint := run_above(error):
+        error.add_note(hint.replace("`", ""))
     shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+
+
+def run_above(error: BaseException) -> str:
+    """What to do about a name that no cell has defined yet; an empty text for another error."""
+    if not isinstance(error, NameError) or isinstance(error, UnboundLocalError) or not error.name:
+        return ""
+    cells = "in the menu, Run > Run All Above Selected Cell"
+    return f"If `{error.name}` comes from a cell above this one, run that first: {cells}."
