@@ -157,7 +157,7 @@ def test_a_lesson_that_cannot_be_reset(lesson: str, says: str) -> None:
 
 def test_update_outside_a_clone() -> None:
     result = run("update")
-    assert result.exit_code == 2 and result.stderr.startswith("course: this folder is no git clone.")
+    assert result.exit_code == 2 and result.stderr.startswith("course: this folder is not a git clone.")
 
 
 def test_update_says_each_thing(monkeypatch: pytest.MonkeyPatch) -> None:

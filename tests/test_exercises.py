@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.classroom import calls, checks, exercises, progress
+from course_utils.classroom import calls, checks, progress
 from course_utils.classroom.checks import NotYet
 from course_utils.classroom.exercises import Hint, Outcome, Status, check, evaluate, hint
 from tests import tiny_course

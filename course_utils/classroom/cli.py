@@ -320,7 +320,7 @@ def _trust(course: manifest.Course) -> None:
 
 
 def _findings(model: str) -> list[str]:
-    """What is to be known of an archive before it runs. ``ArchiveError`` for what is no file to look at."""
+    """What is to be known of an archive before it runs. ``ArchiveError`` for what is not a file to look at."""
     from course_utils.tools import archive
 
     return list(archive.inspect(model, check=False).dangers)

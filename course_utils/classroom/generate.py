@@ -67,7 +67,7 @@ def exercise_from(solution: NotebookNode, course: Course, lesson: Lesson) -> Not
             continue
         cell = nbformat.from_dict(cell)
         cell.metadata = nbformat.from_dict({})
-        # JupyterLab finds no anchor with a · in it after a link has encoded it, and its own anchor of this heading has one.
+        # JupyterLab's own anchor of this heading has a · in it, and links to that lead nowhere.
         cell.source = _EXERCISE.sub(r'<a id="\g<id>"></a>\n\n\g<0>', cell.source)
         if cell.cell_type == "code":
             cell.source = cut_answer(cell.source, where=f"solutions/{lesson.file_name}, cell {cell.id}")
@@ -142,7 +142,7 @@ def footer(course: Course, lesson: Lesson, kind: str) -> str:
 
 
 def readme_with_table(readme: str, course: Course) -> str:
-    """The README with the table of lessons between its two markers made anew."""
+    """The README with the table of lessons between its two markers made again."""
     if not _TABLE.search(readme):
         raise DeriveError("README.md: the markers <!-- lessons --> and <!-- /lessons --> are missing; put them back")
     rows = ["| lesson | minutes | afterwards you can | exercises |", "|---|---|---|---|"]
