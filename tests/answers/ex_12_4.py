@@ -16,7 +16,7 @@ def converted_and_believed():
     return lambda path, example, others: converted(path, example)
 
 
-@wrong("For a counter in an int no program that the converter returns is correct")
+@wrong("For a counter in an int no program from the converter is correct")
 def one_call_compared():
     def recover(path, example, others):
         try:
@@ -102,7 +102,7 @@ def by_parity():
     return recover
 
 
-@wrong("For a branch on the number of rows no program that the converter returns is correct")
+@wrong("For a branch on the number of rows no program from the converter is correct")
 def compared_on_the_example_alone():
     def recover(path, example, others):
         try:

@@ -239,7 +239,7 @@ _LOOK_AT = {
     "NaN becomes 0": "an input with NaN is among `inputs`: what does your comparison say about NaN and 0",
     "the input is changed in place": "the input after the call, beside the input before it",
     "a buffer is left with a different value": "`named_buffers` of both, after the calls",
-    "the second call returns a different result": "how often you call each side, and whether it is the same copy each time",
+    "the second call returns a different result": "how often you call each side, and whether it is the same copy",
     "a sum in another order": "your tolerance: the two differ by a rounding",
     "NaN and inf on both sides": "what your comparison says about NaN in the same place: `equal_nan`",
     "dropout, which is random in train mode": "the seed that each side starts from",

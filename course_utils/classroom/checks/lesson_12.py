@@ -335,7 +335,7 @@ def a_lost_model(answer: Any) -> None:
             if not converts:
                 if program is not None:
                     raise NotYet(
-                        f"For {name} no program that the converter returns is correct, and your function returns something.",
+                        f"For {name} no program from the converter is correct, and your function returns something.",
                         seen={"yours": type(program).__name__, "expected": "None"},
                         look_at=_WHY_NOT.get(
                             name, "whether every input is compared, the others as well as the example"
