@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.classroom import exercises, notebook_files
+from course_utils.classroom.answer_cells import exercise_of
 from course_utils.classroom.manifest import Course, Exercise, Lesson
 from course_utils.core import limits
 
@@ -152,8 +153,7 @@ def run_lesson(course: Course, lesson: Lesson, only: str = "") -> Iterator[Verdi
         warnings.simplefilter("ignore")
         runner = _Runner(f"mutants_of_{lesson.id}", Path(folder))
         for cell in (x for x in solution.cells if x.cell_type == "code"):
-            match = re.fullmatch(r"answer-(\d\d)-(\d+)", cell.id)
-            exercise = by_id.get(f"{match[1]}.{match[2]}") if match else None
+            exercise = by_id.get(exercise_of(cell.source) or "")
             if exercise and only in ("", exercise.id):
                 yield from _judge_all(runner, exercise, cell.source)
             runner.run(cell.source)
