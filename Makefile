@@ -13,7 +13,7 @@ endif
 INSTALL = $(PYTHON) install.py $(if $(findstring file,$(origin PYTHON)),,--this-python) $(if $(TORCH),--torch $(TORCH))
 AUTHORING = $(COURSE) -m course_utils.authoring
 
-FAST = tests/test_answers.py tests/test_claims.py tests/test_stubs.py tests/test_rules.py tests/test_uncompared.py \
+FAST = tests/test_answers.py tests/test_claims.py tests/test_stubs.py tests/test_rules.py \
        $(wildcard notebooks/$(LESSON)_*.ipynb solutions/$(LESSON)_*.ipynb)
 
 .DEFAULT_GOAL := help

@@ -88,7 +88,7 @@ def portable(
     if not only and not tests:
         listed = {
             line.notebook
-            for line in uncompared.read_ledger(course.root / uncompared.LEDGER)
+            for line in uncompared.read_allowlist(course.root / uncompared.ALLOWLIST)
             if line.varies == "machine"
         }
         rules = course.root / "tests" / "sanitize.cfg"

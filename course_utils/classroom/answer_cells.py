@@ -8,7 +8,7 @@ _CHECK = re.compile(r"""^check\(\s*["'](\d\d\.\d+)["']""", re.MULTILINE)
 
 
 def exercise_of(source: str) -> str | None:
-    """The exercise that a code cell answers, such as ``"01.6"``: the last one that it checks; None if it checks none."""
+    """The exercise that a code cell answers, such as ``"01.6"``: the last one that it checks, or None."""
     checked = _CHECK.findall(source)
     return checked[-1] if checked else None
 

@@ -50,7 +50,7 @@ def reset(course: Course, lesson_id: str) -> Path | None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise LearnerFilesError(
-            f"{reason}. {path.name} is as it was; make room, or write access, then reset."
+            f"{reason}. {path.name} is as it was; free space or get write access, then reset."
         ) from None
     return kept
 
@@ -60,8 +60,9 @@ def update(course: Course) -> Iterator[str]:
 
     Changed notebooks are copied to ``kept/`` folders first, then git works on clean files. A notebook that is not
     renewed comes back as it was; into a renewed exercise notebook goes the source of every answer cell, found by the
-    exercise that it checks. When anything fails, everything is put back. What is under way is noted in a journal before the first
-    notebook is touched, so an update that was killed is completed or undone by :func:`settle` at the next command.
+    exercise that it checks. When anything fails, everything is put back. What is under way is noted in a journal before
+    the first notebook is touched, so an update that was killed is completed or undone by :func:`settle` at the next
+    command.
     """
     root = course.root
     if not (root / ".git").exists():
@@ -367,10 +368,10 @@ def _write(path: Path, content: bytes, beside: Path) -> None:
 def _disk_trouble(root: Path, error: OSError) -> str:
     reason = error.strerror or type(error).__name__
     if not _journal(root).exists():
-        return f"{reason}. Your notebooks are as they were; mend that (make room, or write access) and try again."
+        return f"{reason}. Your notebooks are as they were; fix that (free space or get write access) and try again."
     return (
         f"{reason}. Your notebooks are safe in the kept/ folders and come back with the next course command: "
-        "mend that (make room, or write access), then run course status."
+        "fix that (free space or get write access), then run course status."
     )
 
 
