@@ -168,7 +168,7 @@ def exercise_another_indent(root: Path) -> None:
     (root / EXERCISE).write_text(json.dumps(notebook, indent=2) + "\n", encoding="utf-8")
 
 
-@plant("notebooks_are_canonical", f"{LESSON}, cell letters", "None and not 1")
+@plant("outputs_are_expected", f"{LESSON}, cell letters", "never run")
 def cell_not_run(root: Path) -> None:
     edit(root / LESSON, lambda notebook: cell(notebook, "letters").update(execution_count=None, outputs=[]))
 
@@ -269,6 +269,16 @@ def no_check(root: Path) -> None:
 @plant("exercises_are_complete", "exercise 90.1", "4 hints")
 def too_many_hints(root: Path) -> None:
     replace(root / "course.toml", '"A text can be looped over."', '"a", "b", "c"')
+
+
+@plant("nothing_is_left_to_write", "course.toml, line 15")
+def hint_not_written(root: Path) -> None:
+    replace(root / "course.toml", '"A text can be looped over."', '"Replace this hint: name a part of lesson 90."')
+
+
+@plant("nothing_is_left_to_write", SOLUTION)
+def answer_not_written(root: Path) -> None:
+    set_source(root / SOLUTION, "answer-90-2", "return x  # replace this line with the worked answer")
 
 
 # --- links

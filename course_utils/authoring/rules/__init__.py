@@ -18,6 +18,7 @@ RULES: tuple[Rule, ...] = (
     files.derived_files_agree,
     files.notebooks_are_canonical,
     files.exercises_are_complete,
+    files.nothing_is_left_to_write,
     files.uncompared_cells_are_listed,
     files.readme_is_true,
     links.links_lead_somewhere,

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from course_utils.authoring import notebooks, uncompared
-from course_utils.authoring.books import FOLDERS, Book, Cell, books, name_of, paths, read, tracked_files
+from course_utils.authoring.books import FOLDERS, Book, Cell, books, name_of, paths, read, tracked_files, tracked_texts
+from course_utils.authoring.new_exercise import PLACEHOLDER
 from course_utils.authoring.rules import markdown
 from course_utils.classroom import checks, generate, notebook_files
 from course_utils.classroom.manifest import Course, Exercise
@@ -76,7 +77,7 @@ def notebooks_are_canonical(course: Course) -> list[str]:
             if kind == "exercises":
                 if cell.outputs or cell.count is not None:
                     problems.append(f"{where}: an exercise holds no output; {again}")
-            elif cell.count != number:
+            elif cell.count not in (None, number):  # markers.py reports a cell that was never run
                 problems.append(f"{where}: its execution count is {cell.count} and not {number}; {again}")
                 break  # the cells below it follow suit
     return problems
@@ -125,6 +126,17 @@ def exercises_are_complete(course: Course) -> list[str]:
                 problems.append(
                     f"{where}: course.toml has no exercise {answers} in this lesson; correct one of the two"
                 )
+    return problems
+
+
+def nothing_is_left_to_write(course: Course) -> list[str]:
+    """No text that `make exercise` wrote is still there to be replaced."""
+    problems = []
+    folders = ("course.toml", "solutions/", "tests/answers/", "course_utils/classroom/checks/")
+    for name, text in tracked_texts(course):
+        for number, line in enumerate(text.splitlines() if name.startswith(folders) else (), start=1):
+            if PLACEHOLDER.search(line):
+                problems.append(f"{name}, line {number}: still what make exercise wrote; {line.strip()[:80]}")
     return problems
 
 
