@@ -337,6 +337,19 @@ def test_run_executes_a_lesson_and_its_solutions(course: manifest.Course, monkey
     assert not own.exists() and os.environ["COURSE_PROGRESS_FILE"] == str(own)
 
 
+def test_run_gives_ids_to_cells_that_have_none_of_their_own(course: manifest.Course) -> None:
+    notebook = tiny_course.read(course.solution(course.lesson("90")))
+    before = [cell["id"] for cell in notebook["cells"]]
+    tiny_course.cell(notebook, "answer-90-2")["id"] = "answer-90-1"
+    for cell in [tiny_course.cell(notebook, x) for x in ("setup", "task-90-2")]:
+        del cell["id"]
+    after = [cell["id"] for cell in notebooks.with_ids(notebook)["cells"]]
+    assert len(set(after)) == len(after)
+    new = [(old, is_) for old, is_ in zip(before, after, strict=True) if old != is_]
+    assert [old for old, _ in new] == ["setup", "task-90-2"], "the answer to 90.2 has its own id again"
+    assert all(re.fullmatch("[0-9a-f]{8}", is_) for _, is_ in new)
+
+
 def test_a_cell_that_fails_stops_the_run(course: manifest.Course) -> None:
     from nbclient.exceptions import CellExecutionError
 

@@ -684,9 +684,7 @@ def _values(value: Any) -> set[Any]:
 
 def _expect_saved(made: Any, model: nn.Module, inputs: list[Any]) -> None:
     if not isinstance(made, torch.jit.ScriptModule):
-        raise NotYet(
-            "The correct conversion is not a module, and cannot be saved.", look_at="the advice for it"
-        )
+        raise NotYet("The correct conversion is not a module, and cannot be saved.", look_at="the advice for it")
     try:
         frozen = torch.jit.freeze(copy.deepcopy(made).eval())
     except (
