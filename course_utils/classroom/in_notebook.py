@@ -31,8 +31,10 @@ def show_figure(figure: Any) -> None:
     from IPython.core.pylabtools import print_figure
     from IPython.display import display
 
-    alt = alternative_text(figure)
-    display({"text/html": image_html(print_figure(figure, fmt="png"), "png", alt), "text/plain": alt}, raw=True)
+    data = {"text/plain": alternative_text(figure)}
+    if pixels := print_figure(figure, fmt="png"):  # None of a figure without axes
+        data["text/html"] = image_html(pixels, "png", data["text/plain"])
+    display(data, raw=True)
 
 
 def alternative_text(figure: Any) -> str:

@@ -35,7 +35,7 @@ def one_call_compared():
     return recover
 
 
-@wrong("For a small network the converter gives a program")
+@wrong("For a small network the converter returns a correct program")
 def gives_up():
     return lambda path, example, others: None
 
@@ -45,7 +45,7 @@ def the_archive_itself():
     return lambda path, example, others: torch.jit.load(path)
 
 
-@wrong("For a running total in a buffer the converter gives a program")
+@wrong("For a running total in a buffer the converter returns a correct program")
 def compared_with_used_state():
     def recover(path, example, others):
         archive = torch.jit.load(path)
@@ -115,7 +115,7 @@ def compared_on_the_example_alone():
     return recover
 
 
-@wrong("For a counter that no answer depends on the converter gives a program")
+@wrong("For a counter that no answer depends on the converter returns a correct program")
 def compared_with_what_it_remembers():
     def recover(path, example, others):
         try:
