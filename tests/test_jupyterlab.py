@@ -61,6 +61,10 @@ def test_a_learner_answers_an_exercise(tmp_path: Path, monkeypatch: pytest.Monke
             assert lab.errors_shown() == []
             lab.save()
 
+            # The lesson has the same file name.
+            label = lab.page.locator(".lm-TabBar-tab.jp-mod-current .lm-TabBar-tabLabel")
+            assert label.evaluate("label => getComputedStyle(label, '::before').content") == '"exercises/"'
+
             # What notebooks print as a command is found where a learner types it. A login shell would reset PATH.
             assert "1 of " in lab.in_kernel("!course status")
             assert "1 of " in lab.in_terminal("course status", until=r"1 of \\d+|not found|not recognized")

@@ -89,6 +89,7 @@ def lab(
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         *_find_course_in_terminals(),
+        f"--LabApp.extra_labextensions_path={Path(__file__).with_name('labextensions')}",
         *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
         *context.args,
     ]
