@@ -13,6 +13,7 @@ from pathlib import Path
 
 from course_utils.classroom import cards, learner_files, manifest, progress
 from course_utils.classroom.manifest import Course, Exercise, Lesson
+from course_utils.core.report import html_table, plural, text_table
 
 MARKS = {"not attempted": "○", "not yet": "△", "your code raised": "✗", "passed": "✓"}
 
@@ -31,19 +32,22 @@ class Overview:
     notice: str = ""
 
     def __repr__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(*self.rows, strict=True)]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in self.rows]
-        return "\n".join([*lines, self.headline, *([f"Note: {self.notice}"] if self.notice else [])])
+        return "\n".join(
+            filter(None, [text_table((), self.rows), self.headline, self.notice and f"Note: {self.notice}"])
+        )
 
     def _repr_html_(self) -> str:
-        cells = [
-            [cards.link(row[0], first), *map(escape, row[1:-1]), cards.link(row[-1], last)]
+        rows = [
+            [cards.link(row[0], first), *row[1:-1], cards.link(row[-1], last)]
             for row, (first, last) in zip(self.rows, self.targets, strict=True)
         ]
-        links = " · ".join(cards.link(*item) for item in self.links)
-        notice = f"<div><i>Note:</i> {cards.prose(self.notice)}</div>" if self.notice else ""
-        parts = [f"<b>{cards.prose(self.headline)}</b>", cards.rows(cells), f"<div>{links}</div>" if links else ""]
-        return cards.card("".join([*parts, notice]))
+        parts = [
+            f"<b>{cards.prose(self.headline)}</b>",
+            html_table((), rows),
+            f"<div>{' · '.join(cards.link(*item) for item in self.links)}</div>" if self.links else "",
+            f"<div><i>Note:</i> {cards.prose(self.notice)}</div>" if self.notice else "",
+        ]
+        return cards.card("".join(parts))
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def _of_lesson(course: Course, lesson: Lesson, done: progress.Progress) -> Overv
     for exercise in lesson.exercises:
         record = done.of(exercise.id)
         name = f"{MARKS.get(record.status, '○')} {exercise.id} {exercise.title}"
-        used = filter(None, [_count(record.attempts, "attempt"), _count(record.hints, "hint")])
+        used = [plural(n, word) for n, word in ((record.attempts, "attempt"), (record.hints, "hint")) if n]
         rows.append((name, record.status, ", ".join(used)))
     links = (
         (f"Lesson {lesson.id} · {lesson.title}", f"../notebooks/{lesson.file_name}"),
@@ -151,7 +155,3 @@ def _passed(exercises: tuple[Exercise, ...], done: progress.Progress) -> tuple[i
     """How many are passed, and the first that is not."""
     left = [x for x in exercises if done.of(x.id).status != "passed"]
     return len(exercises) - len(left), left[0] if left else None
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number > 1)}" if number else ""

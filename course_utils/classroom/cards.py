@@ -1,4 +1,4 @@
-"""The look of the cards in a notebook: a line at the left, the theme's own colours, nothing wider than the cell."""
+"""The look of the cards in a notebook: a line at the left, the theme's own colours, tables as in every report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from html import escape
 from urllib.parse import quote
 
-CELL = "text-align:left;vertical-align:baseline;padding:1px 14px 1px 0"
+from course_utils.core.report import Html
 
 
 def card(body: str, strong: bool = False) -> str:
@@ -20,15 +20,12 @@ def prose(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)).replace("\n", "<br>")
 
 
-def link(text: str, target: str) -> str:
+def link(text: str, target: str) -> Html:
     """The text as a link; ``target`` is relative to the notebook, and no link without one."""
-    return f'<a href="{quote(target, safe="/.#")}">{prose(text)}</a>' if target else prose(text)
+    return Html(f'<a href="{quote(target, safe="/.#")}">{prose(text)}</a>' if target else prose(text))
 
 
-def rows(cells: list[list[str]]) -> str:
-    """A table without heads; the cells are HTML. JupyterLab would align them right, and stripe the rows."""
-    body = "".join(
-        '<tr style="background:none">' + "".join(f'<td style="{CELL}">{cell}</td>' for cell in row) + "</tr>"
-        for row in cells
-    )
-    return f'<table style="margin:4px 0;border-collapse:collapse;color:inherit;font-size:inherit">{body}</table>'
+def seen(text: str) -> Html:
+    """A value in code type with its line ends and spaces; JupyterLab would give it a padding and a background."""
+    style = "margin:0;padding:0;white-space:pre-wrap;overflow-wrap:anywhere;background:transparent;color:inherit"
+    return Html(f'<pre style="{style}">{escape(text)}</pre>')

@@ -23,6 +23,7 @@ from course_utils.classroom.cards import prose
 from course_utils.classroom.in_notebook import is_demonstration, run_above
 from course_utils.core import limits
 from course_utils.core.errors import compiled_line, one_line
+from course_utils.core.report import html_table
 
 
 class Status(StrEnum):
@@ -35,7 +36,6 @@ class Status(StrEnum):
 
 
 _REPORT = "Get the newest course with `course update`; if it says this again, report it to the course's authors."
-_SEEN = "margin:0;padding:0;white-space:pre-wrap;overflow-wrap:anywhere;background:transparent;color:inherit"
 _NAMELESS = "Could not get name of python class object"
 _LINES_SHOWN = 8
 _SCRIPTED_STUB = re.compile(r"^[ \t]*raise NotImplementedError[ \t]*\n[ \t]*~+ <--- HERE", re.MULTILINE)
@@ -80,13 +80,11 @@ class Outcome:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        seen = [[escape(label), f'<pre style="{_SEEN}">{escape(text)}</pre>'] for label, text in self.seen]
-        printed = f'<pre style="{_SEEN}">{escape(self.printed.rstrip())}</pre>'
         parts = [
             f"<b>{escape(self._title)}</b>",
             f"<div>{prose(self.what)}</div>" if self.what else "",
-            cards.rows(seen) if seen else "",
-            f"<div>Your answer printed:</div>{printed}" if self.printed else "",
+            html_table((), [(label, cards.seen(text)) for label, text in self.seen], row_heads=True),
+            f"<div>Your answer printed:</div>{cards.seen(self.printed.rstrip())}" if self.printed else "",
             f"<div><i>Next:</i> {cards.link(self.next_step, self.next_place)}</div>" if self.next_step else "",
             f"<div><i>Note:</i> {prose(self.notice)}</div>" if self.notice else "",
         ]
