@@ -23,6 +23,7 @@ from course_utils.authoring.pytest_notebooks import concerns
 from course_utils.authoring.uncompared import allowlist_problems, read_allowlist, stable_cells
 
 ROOT = Path(__file__).resolve().parent.parent
+CFG = ROOT / "tests" / "sanitize.cfg"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 IGNORE, RAISES = "nbval-ignore-output", "raises-exception"
 LIMIT = 3  # seconds for a cell of the small course
@@ -167,6 +168,22 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Outco
         code(picture, value("<IPython.core.display.Image object>", **{"image/png": "AAAA"})),
         code("class P:\n    def __repr__(self): return 'P'\nP()", value("P", **{"image/png": PIXEL})),
     )
+    image = '<img alt="{}" src="data:image/png;base64,{}">'
+    html = f"from IPython.display import HTML\nHTML('{image.format('a dot', 'AAAA')}')"
+    save(
+        folder / "images.ipynb",
+        code(html, value("<IPython.core.display.HTML object>", **{"text/html": image.format("a dot", "BBBB")})),
+        code(html, value("<IPython.core.display.HTML object>", **{"text/html": image.format("a bar", "AAAA")})),
+    )
+    save(
+        folder / "no_image.ipynb",
+        code(
+            "import time\nprint(time.time_ns())",
+            value("P", **{"text/html": image.format("a", "B")}),
+            tags=[IGNORE],
+            cell_id="q",
+        ),
+    )
     save_with_launcher(folder / "no_start" / "no_start.ipynb", "raise SystemExit('no kernel today')", later, later)
     save(folder / "stable.ipynb", code("print('same')", printed("same\n"), tags=[IGNORE], cell_id="q"))
     save(
@@ -176,10 +193,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Outco
         code("n = globals().get('n', 0) + 1\nn", value("1"), tags=[IGNORE], cell_id="r"),
     )
     save(root / "exercises" / "not_run.ipynb", code("1 / 0", count=None))
-    listed = ("quiet", "other_type", "other_text", "good", "stable", "varies")
+    listed = ("quiet", "other_type", "other_text", "good", "stable", "varies", "no_image")
     write_allowlist(root, *((f"notebooks/{name}.ipynb", "q") for name in listed), ("notebooks/varies.ipynb", "r"))
     report = root / "report.xml"
-    run = run_pytest(root, f"--junitxml={report}", "-n", "2", "--dist=loadfile", ".")
+    run = run_pytest(root, f"--junitxml={report}", f"--nbval-sanitize-with={CFG}", "-n", "2", "--dist=loadfile", ".")
     assert report.is_file(), run.stdout + run.stderr
     found = outcomes(report)
     assert not any(outcome.word == "error" for outcome in found.values()), run.stdout
@@ -242,7 +259,14 @@ def test_a_listed_cell_that_gives_what_is_stored_fails(ran) -> None:
 def test_a_picture_must_be_there_in_both(ran) -> None:
     assert ran["good", "Cell 5"].word == "passed"
     assert ran["good", "Cell 6"].word == "failure"
-    assert "pictures differ: 1 in the stored output, 0 in the fresh one" in ran["good", "Cell 6"].text
+    for notebook, cell in (("good", "Cell 6"), ("no_image", "Cell 0")):
+        assert "pictures differ: 1 in the stored output, 0 in the fresh one" in ran[notebook, cell].text
+
+
+def test_of_an_image_the_alternative_text_is_compared_and_the_pixels_are_not(ran) -> None:
+    assert ran["images", "Cell 0"].word == "passed", ran["images", "Cell 0"].text
+    assert ran["images", "Cell 1"].word == "failure"
+    assert "a bar" in ran["images", "Cell 1"].text
 
 
 def test_a_kernel_that_cannot_start_fails_once_and_says_why(ran) -> None:
