@@ -1,4 +1,4 @@
-# One verb a line; `make help` prints them. `make lab` and `make test` need Python 3.11 to 3.13, and nothing else.
+# One command a line; `make help` prints them. `make lab` and `make test` need Python 3.11 to 3.13, and nothing else.
 # Another Python: make lab PYTHON=python3.12    Linux without the CUDA libraries: make lab TORCH=cpu
 
 ifeq ($(OS),Windows_NT)
@@ -13,13 +13,13 @@ endif
 INSTALL = $(PYTHON) install.py $(if $(findstring file,$(origin PYTHON)),,--this-python) $(if $(TORCH),--torch $(TORCH))
 AUTHORING = $(COURSE) -m course_utils.authoring
 
-FAST = tests/test_answers.py tests/test_claims.py tests/test_stubs.py tests/test_rules.py tests/test_uncompared.py \
+FAST = tests/test_answers.py tests/test_claims.py tests/test_stubs.py tests/test_rules.py \
        $(wildcard notebooks/$(LESSON)_*.ipynb solutions/$(LESSON)_*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test test-fast doctor exercises run lock lint executorch models mutants portable clean
+.PHONY: help install lab test test-fast doctor exercises exercise check run lock lint executorch models mutants portable clean
 
-help:       ## print the verbs
+help:       ## print the commands
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 install:    ## make .venv and install the locked packages; nothing to do the second time
@@ -39,6 +39,12 @@ doctor: install     ## check the environment, line by line
 
 exercises: install  ## make exercises/ from solutions/, headers, footers and the README's table from course.toml
 	@$(AUTHORING) refresh
+
+exercise: install   ## write every piece of a new exercise (make exercise ID=01.6 TITLE="A trace for every size")
+	@$(AUTHORING) new "$(ID)" "$(TITLE)"
+
+check: install      ## check one exercise in seconds: rules, stub, worked answer, wrong and right answers (make check ID=01.6)
+	@$(AUTHORING) check "$(ID)"
 
 run: install        ## run a lesson again and store its outputs (make run LESSON=03; default: all)
 	@$(AUTHORING) run $(or $(LESSON),all)

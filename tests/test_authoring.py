@@ -133,8 +133,11 @@ def test_exercises_hold_no_answer_and_no_output(course: manifest.Course) -> None
     solution = notebook_files.read(course.solution(lesson))
     exercise = generate.exercise_from(solution, course, lesson)
     assert [cell.id for cell in exercise.cells] == [
-        "header", "setup", "task-90-1", "answer-90-1", "task-90-2", "answer-90-2", "footer",
+        "header", "progress", "setup", "task-90-1", "answer-90-1", "task-90-2", "answer-90-2", "footer",
     ]  # fmt: skip
+    sources = {cell.id: cell.source for cell in exercise.cells}
+    assert sources["progress"] == 'from course_utils import check, hint, reset, status\n\nstatus("90")'
+    assert sources["answer-90-2"].startswith("from course_utils import check\n")  # runs in a fresh kernel
     text = notebook_files.to_text(exercise)
     assert "aeiou" not in text and "SOLUTION" not in text and "membership" not in text
     for cell in exercise.cells:
@@ -169,7 +172,7 @@ def test_the_header_of_solutions_and_exercises(course: manifest.Course) -> None:
     header = generate.header(course, lesson, "exercises")
     assert "**5 minutes** · after [lesson 90](../notebooks/90_counting.ipynb)" in header
     assert "- 90.1 · Count the vowels (3 min)\n- 90.2 · Name a word (2 min)" in header
-    assert 'hint("90.1")' in header and "`course reset 90`" in header
+    assert 'hint("90.1")' in header and 'reset("90")' in header and "`course reset 90`" in header
 
 
 def test_footers(course: manifest.Course) -> None:
@@ -332,6 +335,19 @@ def test_run_executes_a_lesson_and_its_solutions(course: manifest.Course, monkey
     clock = re.compile(r"'\d\d:\d\d:\d\d'")
     assert clock.sub("", lesson.read_text(encoding="utf-8")) == clock.sub("", before[lesson])
     assert not own.exists() and os.environ["COURSE_PROGRESS_FILE"] == str(own)
+
+
+def test_run_gives_ids_to_cells_that_have_none_of_their_own(course: manifest.Course) -> None:
+    notebook = tiny_course.read(course.solution(course.lesson("90")))
+    before = [cell["id"] for cell in notebook["cells"]]
+    tiny_course.cell(notebook, "answer-90-2")["id"] = "answer-90-1"
+    for cell in [tiny_course.cell(notebook, x) for x in ("setup", "task-90-2")]:
+        del cell["id"]
+    after = [cell["id"] for cell in notebooks.with_ids(notebook)["cells"]]
+    assert len(set(after)) == len(after)
+    new = [(old, is_) for old, is_ in zip(before, after, strict=True) if old != is_]
+    assert [old for old, _ in new] == ["setup", "task-90-2"], "the answer to 90.2 has its own id again"
+    assert all(re.fullmatch("[0-9a-f]{8}", is_) for _, is_ in new)
 
 
 def test_a_cell_that_fails_stops_the_run(course: manifest.Course) -> None:

@@ -25,6 +25,8 @@ EXERCISE = f"exercises/{COUNTING}"
 LESSON = f"notebooks/{COUNTING}"
 MY_WORD = 'word = "graph"\n# my thoughts\ncheck("90.2", word)'
 MY_VOWELS = 'def vowels(word):\n    return word.count("a")\n\n\ncheck("90.1", vowels)'
+NEW_VOWELS = 'def vowels(word: str) -> int: ...\n\n\ncheck("90.1", vowels)'
+NEW_WORD = 'word: str = ...\ncheck("90.2", word)'
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -134,11 +136,32 @@ def test_an_answer_survives_a_change_of_its_notebook(both: Repositories) -> None
 
 def test_an_improved_stub_does_not_overwrite_an_answer(both: Repositories) -> None:
     set_source(both.mine / EXERCISE, "answer-90-1", MY_VOWELS)
-    both.publish(lambda root: set_source(root / EXERCISE, "answer-90-1", "def vowels(word: str) -> int: ..."))
-    both.publish(lambda root: set_source(root / EXERCISE, "answer-90-2", "word: str = ..."))
+    both.publish(lambda root: set_source(root / EXERCISE, "answer-90-1", NEW_VOWELS))
+    both.publish(lambda root: set_source(root / EXERCISE, "answer-90-2", NEW_WORD))
     both.update()
     assert source_of(both.mine / EXERCISE, "answer-90-1") == MY_VOWELS
-    assert source_of(both.mine / EXERCISE, "answer-90-2") == "word: str = ..."
+    assert source_of(both.mine / EXERCISE, "answer-90-2") == NEW_WORD
+
+
+def test_an_answer_is_found_by_the_exercise_that_it_checks_whatever_its_cell_is_called(both: Repositories) -> None:
+    answer(both.mine)
+    both.publish(lambda root: edit(root / EXERCISE, lambda nb: cell(nb, "answer-90-2").update(id="c60c9589")))
+    both.update()
+    assert source_of(both.mine / EXERCISE, "c60c9589") == MY_WORD
+
+
+def test_an_answer_in_a_cell_pasted_over_the_given_one_is_found(both: Repositories) -> None:
+    answer(both.mine)
+    edit(both.mine / EXERCISE, lambda nb: cell(nb, "answer-90-2").update(id="mine"))
+    both.publish(new_text)
+    assert "1 of your answers carried over" in both.update()[1]
+    assert source_of(both.mine / EXERCISE, "answer-90-2") == MY_WORD
+
+
+def test_a_second_check_of_an_exercise_is_no_answer_while_the_given_cell_is_there(both: Repositories) -> None:
+    edit(both.mine / EXERCISE, lambda nb: cell(nb, "setup").update(source='check("90.2", "another")'))
+    both.publish(new_text)
+    assert "0 of your answers carried over" in both.update()[1]
 
 
 def test_updates_can_follow_each_other(both: Repositories) -> None:
@@ -170,7 +193,7 @@ def test_the_answer_to_a_removed_exercise_is_in_the_copy(both: Repositories) -> 
     [copy] = both.kept()
     where = copy.relative_to(both.mine)
     assert carried == f"{EXERCISE}: 0 of your answers carried over; your old copy: {where}"
-    assert lost == f"{EXERCISE}: no place any more for answer-90-2; take them from {where}"
+    assert lost == f"{EXERCISE}: no place any more for 90.2; take them from {where}"
     assert source_of(copy, "answer-90-2") == MY_WORD
 
 
@@ -237,7 +260,7 @@ def test_no_network_changes_nothing(both: Repositories) -> None:
     answer(both.mine)
     set_source(both.mine / LESSON, "letters", "mine = 1")
     shutil.rmtree(both.origin)
-    refused(both, "Nothing was changed; mend that and try again.")
+    refused(both, "Nothing was changed; fix that and try again.")
     refused(both, "does not appear to be a git repository\n  fatal: Could not read from remote repository.")
 
 
@@ -336,7 +359,7 @@ def test_an_interrupt_puts_everything_back(both: Repositories, monkeypatch: pyte
 
 def test_a_download_is_no_clone(tmp_path: Path) -> None:
     course = tiny_course.copy_to(tmp_path)
-    with pytest.raises(LearnerFilesError, match=r"this folder is no git clone\. Unpack the new version beside it"):
+    with pytest.raises(LearnerFilesError, match=r"this folder is not a git clone\. Unpack the new version beside it"):
         list(learner_files.update(course))
 
 

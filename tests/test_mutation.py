@@ -9,6 +9,7 @@ import pytest
 from course_utils.authoring import mutation, portable
 from course_utils.authoring.mutation import Explained, Mutant, mutants, read_explained
 from course_utils.classroom import manifest, notebook_files
+from course_utils.classroom.answer_cells import exercise_of
 from tests import tiny_course
 
 SOURCE = """
@@ -134,8 +135,8 @@ def test_every_explained_fault_can_still_be_planted() -> None:
     stale = []
     for line in lines:
         lesson = course.lesson(line.exercise.split(".")[0])
-        cells = {cell.id: cell.source for cell in notebook_files.read(course.solution(lesson)).cells}
-        source = cells["answer-" + line.exercise.replace(".", "-")]
+        sources = [cell.source for cell in notebook_files.read(course.solution(lesson)).cells]
+        source = next(x for x in sources if exercise_of(x) == line.exercise)
         if not any(line.covers(mutant) for mutant in mutants(line.exercise, source)):
             stale.append(f"{line.exercise}: {line.before}")
     assert stale == []

@@ -53,8 +53,8 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_the_tests_run_from_any_folder(tmp_path: Path) -> None:
     """A subset with the repository's own settings, started from elsewhere."""
-    names = ("test_manifest.py", "test_uncompared.py")
-    some = "read or planted or tiny or agree"
+    names = ("test_manifest.py", "test_rules.py")
+    some = "read or keeps_its_rules and listed"
     command = [sys.executable, "-m", "pytest", *(str(ROOT / "tests" / name) for name in names)]
     options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-k", some]
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300)

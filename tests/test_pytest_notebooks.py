@@ -17,10 +17,13 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from course_utils.authoring import warm_kernel
-from course_utils.authoring.pytest_notebooks import concerns, marker_problems
-from course_utils.authoring.uncompared import ledger_problems, read_ledger, stable_cells
+from course_utils.authoring.books import cells_of
+from course_utils.authoring.markers import marker_problems
+from course_utils.authoring.pytest_notebooks import concerns
+from course_utils.authoring.uncompared import allowlist_problems, read_allowlist, stable_cells
 
 ROOT = Path(__file__).resolve().parent.parent
+CFG = ROOT / "tests" / "sanitize.cfg"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 IGNORE, RAISES = "nbval-ignore-output", "raises-exception"
 LIMIT = 3  # seconds for a cell of the small course
@@ -70,7 +73,7 @@ def save_with_launcher(path: Path, launcher: str, *cells) -> Path:
     return path
 
 
-def write_ledger(root: Path, *lines: tuple[str, str], varies: str = "run") -> None:
+def write_allowlist(root: Path, *lines: tuple[str, str], varies: str = "run") -> None:
     rest = f'varies = "{varies}"\nreason = "it varies"\n'
     text = "".join(f'[[cell]]\nnotebook = "{name}"\nid = "{cell}"\n{rest}' for name, cell in lines)
     (root / "tests").mkdir(exist_ok=True)
@@ -165,6 +168,22 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Outco
         code(picture, value("<IPython.core.display.Image object>", **{"image/png": "AAAA"})),
         code("class P:\n    def __repr__(self): return 'P'\nP()", value("P", **{"image/png": PIXEL})),
     )
+    image = '<img alt="{}" src="data:image/png;base64,{}">'
+    html = f"from IPython.display import HTML\nHTML('{image.format('a dot', 'AAAA')}')"
+    save(
+        folder / "images.ipynb",
+        code(html, value("<IPython.core.display.HTML object>", **{"text/html": image.format("a dot", "BBBB")})),
+        code(html, value("<IPython.core.display.HTML object>", **{"text/html": image.format("a bar", "AAAA")})),
+    )
+    save(
+        folder / "no_image.ipynb",
+        code(
+            "import time\nprint(time.time_ns())",
+            value("P", **{"text/html": image.format("a", "B")}),
+            tags=[IGNORE],
+            cell_id="q",
+        ),
+    )
     save_with_launcher(folder / "no_start" / "no_start.ipynb", "raise SystemExit('no kernel today')", later, later)
     save(folder / "stable.ipynb", code("print('same')", printed("same\n"), tags=[IGNORE], cell_id="q"))
     save(
@@ -174,10 +193,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Outco
         code("n = globals().get('n', 0) + 1\nn", value("1"), tags=[IGNORE], cell_id="r"),
     )
     save(root / "exercises" / "not_run.ipynb", code("1 / 0", count=None))
-    listed = ("quiet", "other_type", "other_text", "good", "stable", "varies")
-    write_ledger(root, *((f"notebooks/{name}.ipynb", "q") for name in listed), ("notebooks/varies.ipynb", "r"))
+    listed = ("quiet", "other_type", "other_text", "good", "stable", "varies", "no_image")
+    write_allowlist(root, *((f"notebooks/{name}.ipynb", "q") for name in listed), ("notebooks/varies.ipynb", "r"))
     report = root / "report.xml"
-    run = run_pytest(root, f"--junitxml={report}", "-n", "2", "--dist=loadfile", ".")
+    run = run_pytest(root, f"--junitxml={report}", f"--nbval-sanitize-with={CFG}", "-n", "2", "--dist=loadfile", ".")
     assert report.is_file(), run.stdout + run.stderr
     found = outcomes(report)
     assert not any(outcome.word == "error" for outcome in found.values()), run.stdout
@@ -240,7 +259,14 @@ def test_a_listed_cell_that_gives_what_is_stored_fails(ran) -> None:
 def test_a_picture_must_be_there_in_both(ran) -> None:
     assert ran["good", "Cell 5"].word == "passed"
     assert ran["good", "Cell 6"].word == "failure"
-    assert "pictures differ: 1 in the stored output, 0 in the fresh one" in ran["good", "Cell 6"].text
+    for notebook, cell in (("good", "Cell 6"), ("no_image", "Cell 0")):
+        assert "pictures differ: 1 in the stored output, 0 in the fresh one" in ran[notebook, cell].text
+
+
+def test_of_an_image_the_alternative_text_is_compared_and_the_pixels_are_not(ran) -> None:
+    assert ran["images", "Cell 0"].word == "passed", ran["images", "Cell 0"].text
+    assert ran["images", "Cell 1"].word == "failure"
+    assert "a bar" in ran["images", "Cell 1"].text
 
 
 def test_a_kernel_that_cannot_start_fails_once_and_says_why(ran) -> None:
@@ -323,16 +349,16 @@ def test_files_come_slowest_first(tmp_path: Path) -> None:
         (code("# PYTEST_VALIDATE_IGNORE_OUTPUT\n1"), "use the tag"),
         (code("1", value("1"), count=None), "never run"),
         (code("1;", count=None), "never run"),
-        (code("", printed("1"), count=None), "no execution count"),
+        (code("", printed("1"), count=None), "never run"),
         (code("1;", tags=[RAISES]), "stored output has no error"),
         (code("1 / 0", raised("ZeroDivisionError", "division by zero")), "has no tag raises-exception"),
         (new_markdown_cell("text", metadata={"tags": [IGNORE]}), "does nothing on a markdown cell"),
     ],
 )
 def test_what_nbval_passes_over_is_a_problem(cell, words: str) -> None:
-    problems = marker_problems(notebook_of(nbformat.from_dict({**cell, "id": "here"})), "notebooks/x.ipynb")
+    problems = marker_problems(cells_of(notebook_of(nbformat.from_dict({**cell, "id": "here"}))), "notebooks/x.ipynb")
     assert len(problems) == 1
-    assert problems[0].startswith("notebooks/x.ipynb, cell 'here'")
+    assert problems[0].startswith("notebooks/x.ipynb, cell here")
     assert words in problems[0]
 
 
@@ -345,16 +371,16 @@ def test_a_good_notebook_has_no_problems() -> None:
         code("", count=None),
         code("nbval = 'NBVAL_SKIP'  # a name and a text, no marker"),
     ]
-    assert marker_problems(notebook_of(*cells), "notebooks/x.ipynb") == []
+    assert marker_problems(cells_of(notebook_of(*cells)), "notebooks/x.ipynb") == []
 
 
 def test_ids_that_lack_or_stand_twice_are_problems() -> None:
     notebook = notebook_of(code("1;", cell_id="a"), code("2;", cell_id="a"), code("3;"))
     del notebook.cells[2]["id"]
-    assert marker_problems(notebook, "x") == [
-        "x, cell 'a': 2 cells have this id; give each its own",
-        "x, cell 'a': 2 cells have this id; give each its own",
-        "x, cell 2: has no id; save the notebook with JupyterLab 4",
+    assert marker_problems(cells_of(notebook), "x") == [
+        "x, cell a: 2 cells have this id; give each its own",
+        "x, cell a: 2 cells have this id; give each its own",
+        "x, cell 2: has no id; run it again with make run, which writes one",
     ]
 
 
@@ -363,12 +389,12 @@ def test_problems_stop_the_run_at_collection(tmp_path: Path) -> None:
     save(tmp_path / "notebooks" / "a.ipynb", code("1;", tags=["nbval_skip"]), loose)
     save(tmp_path / "solutions" / "b.ipynb", code("1;", cell_id="bound"))
     (tmp_path / "notebooks" / "c.ipynb").write_text("{}", encoding="utf-8")
-    write_ledger(tmp_path, ("solutions/b.ipynb", "bound"))
+    write_allowlist(tmp_path, ("solutions/b.ipynb", "bound"))
     run = run_pytest(tmp_path, ".")
     assert run.returncode == pytest.ExitCode.INTERRUPTED, run.stdout
     assert "nbval knows no tag 'nbval_skip'" in run.stdout
-    assert "notebooks/a.ipynb, cell 'loose': tagged nbval-ignore-output but not in tests/uncompared.toml" in run.stdout
-    assert "solutions/b.ipynb, cell 'bound': listed in tests/uncompared.toml but not tagged" in run.stdout
+    assert "notebooks/a.ipynb, cell loose: tagged nbval-ignore-output but not in tests/uncompared.toml" in run.stdout
+    assert "solutions/b.ipynb, cell bound: listed in tests/uncompared.toml but not tagged" in run.stdout
     assert "c.ipynb is no valid notebook" in run.stdout
     assert "3 errors" in run.stdout
 
@@ -381,20 +407,22 @@ def test_a_broken_or_missing_sanitize_file_stops_the_run(tmp_path: Path) -> None
         assert words in run.stderr
 
 
-# --- the ledger ------------------------------------------------------------------------------------------------------
+# --- the allowlist ---------------------------------------------------------------------------------------------------
 
 
-def test_ledger_problems_names_each_disagreement(tmp_path: Path) -> None:
+def test_allowlist_problems_names_each_disagreement(tmp_path: Path) -> None:
     listed = code("1;", tags=[IGNORE], cell_id="listed")
     save(tmp_path / "notebooks" / "a.ipynb", listed, code("2;", cell_id="compared"))
-    write_ledger(tmp_path, ("notebooks/a.ipynb", "listed"))
-    assert ledger_problems(tmp_path) == []
-    write_ledger(tmp_path, ("notebooks/a.ipynb", "compared"), ("notebooks/a.ipynb", "gone"), ("notebooks/z.ipynb", "a"))
-    problems = ledger_problems(tmp_path)
+    write_allowlist(tmp_path, ("notebooks/a.ipynb", "listed"))
+    assert allowlist_problems(tmp_path) == []
+    write_allowlist(
+        tmp_path, ("notebooks/a.ipynb", "compared"), ("notebooks/a.ipynb", "gone"), ("notebooks/z.ipynb", "a")
+    )
+    problems = allowlist_problems(tmp_path)
     assert [problem.partition(":")[0] for problem in problems] == [
-        "notebooks/a.ipynb, cell 'listed'",
-        "notebooks/a.ipynb, cell 'compared'",
-        "notebooks/a.ipynb, cell 'gone'",
+        "notebooks/a.ipynb, cell listed",
+        "notebooks/a.ipynb, cell compared",
+        "notebooks/a.ipynb, cell gone",
         "notebooks/z.ipynb",
     ]
 
@@ -409,13 +437,13 @@ def test_ledger_problems_names_each_disagreement(tmp_path: Path) -> None:
         ("[[cell]\n", "line 1"),
     ],
 )
-def test_a_broken_ledger_is_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_a_broken_allowlist_is_refused(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "tests").mkdir()
     path = tmp_path / "tests" / "uncompared.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=words):
-        read_ledger(path)
-    assert len(ledger_problems(tmp_path)) == 1
+        read_allowlist(path)
+    assert len(allowlist_problems(tmp_path)) == 1
 
 
 def test_a_listed_cell_that_has_become_stable_is_found(tmp_path: Path) -> None:
@@ -431,9 +459,9 @@ def test_a_listed_cell_that_has_become_stable_is_found(tmp_path: Path) -> None:
     }
     listed = [nbformat.from_dict({**cell, "id": cell_id}) for cell_id, cell in varying.items()]
     save(tmp_path / name, *listed, code("1", value("1")), code("raise SystemExit"))
-    write_ledger(tmp_path, *((name, cell_id) for cell_id in varying), varies="machine")
+    write_allowlist(tmp_path, *((name, cell_id) for cell_id in varying), varies="machine")
     problems = stable_cells(tmp_path, name, ROOT / "tests" / "sanitize.cfg")
-    assert [problem.partition(":")[0] for problem in problems] == [f"{name}, cell 'stable'", f"{name}, cell 'masked'"]
+    assert [problem.partition(":")[0] for problem in problems] == [f"{name}, cell stable", f"{name}, cell masked"]
 
 
 def test_a_notebook_without_listed_cells_starts_no_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

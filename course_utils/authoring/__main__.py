@@ -1,4 +1,4 @@
-"""``python -m course_utils.authoring VERB``: the maintainer's verbs, each also a line of the Makefile."""
+"""Commands for contributors; `make help` lists most of them under a name of their own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 @app.command()
 def refresh() -> None:
-    """Make exercises/, the header and footer of every notebook, and the README table anew."""
+    """Make exercises/, the header and footer of every notebook, and the README table."""
     for path, text in generate.derived_files(manifest.load()):
         path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -42,6 +42,55 @@ def run(lesson: Annotated[str, typer.Argument(help="such as 03, or all")] = "all
             typer.echo(f"running {path.relative_to(course.root)}")
             notebook_files.write(notebooks.canonical(notebooks.run(path), rules), path)
     refresh()
+
+
+@app.command()
+def new(
+    exercise_id: Annotated[str, typer.Argument(metavar="ID", help="such as 01.6: the next one of its lesson")],
+    title: Annotated[str, typer.Argument(help="such as 'A trace for every size'")],
+) -> None:
+    """Write every piece of a new exercise: its entry in course.toml, its cells, its check, wrong and right answers."""
+    from course_utils.authoring import new_exercise
+
+    course = manifest.load()
+    try:
+        written = new_exercise.write(course, exercise_id, title)
+    except new_exercise.NewExerciseError as error:
+        _stop(f"{error}. Nothing was written.")
+    for path in written:
+        typer.echo(f"wrote {path.relative_to(course.root).as_posix()}")
+    manifest._load.cache_clear()
+    refresh()
+    lesson = exercise_id.partition(".")[0]
+    typer.echo(
+        f"\n{exercise_id} works already, around a function that returns its input. Next:\n"
+        "  1. Replace the text, the answer and the explanation in solutions/, and minutes and hints in course.toml.\n"
+        "  2. Write the check, then the wrong and right answers that try it.\n"
+        f"  3. make check ID={exercise_id} says in seconds what is left to do; run it often.\n"
+        f"  4. make run LESSON={lesson} stores the outputs and makes exercises/.\n"
+        f"  5. make mutants ARGS={exercise_id}, then make test."
+    )
+
+
+@app.command()
+def check(exercise_id: Annotated[str, typer.Argument(metavar="ID", help="such as 01.6")]) -> None:
+    """Check one exercise in seconds: rules, untouched exercise, worked answer, wrong and right answers."""
+    from course_utils.authoring import check_exercise
+
+    course = manifest.load()
+    try:
+        exercise = course.exercise(exercise_id)
+    except KeyError as error:
+        _stop(str(error.args[0]))
+    typer.echo(f"{exercise.id} {exercise.title}")
+    problems = 0
+    for line in check_exercise.examine(course, exercise):
+        problems += not line.ok
+        typer.echo(str(line))
+    if problems:
+        typer.echo(f"{problems} problem{'s' * (problems > 1)}; correct them and run this again.")
+        raise typer.Exit(1)
+    typer.echo(f"Nothing to correct. Next: make mutants ARGS={exercise.id}, then make test.")
 
 
 @app.command()
@@ -88,7 +137,7 @@ def portable(
     if not only and not tests:
         listed = {
             line.notebook
-            for line in uncompared.read_ledger(course.root / uncompared.LEDGER)
+            for line in uncompared.read_allowlist(course.root / uncompared.ALLOWLIST)
             if line.varies == "machine"
         }
         rules = course.root / "tests" / "sanitize.cfg"
@@ -162,6 +211,11 @@ def models(
     typer.echo(real_models.totals(lines))
     if failed:
         raise typer.Exit(1)
+
+
+def _stop(text: str) -> NoReturn:
+    typer.echo(text, err=True)
+    raise typer.Exit(2)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.classroom import exercises, notebook_files
+from course_utils.classroom.answer_cells import exercise_of
 from course_utils.classroom.manifest import Course, Exercise, Lesson
 from course_utils.core import limits
 
@@ -150,16 +151,15 @@ def run_lesson(course: Course, lesson: Lesson, only: str = "") -> Iterator[Verdi
     by_id = {exercise.id: exercise for exercise in lesson.exercises}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        runner = _Runner(f"mutants_of_{lesson.id}", Path(folder))
+        runner = CellRunner(f"mutants_of_{lesson.id}", Path(folder))
         for cell in (x for x in solution.cells if x.cell_type == "code"):
-            match = re.fullmatch(r"answer-(\d\d)-(\d+)", cell.id)
-            exercise = by_id.get(f"{match[1]}.{match[2]}") if match else None
+            exercise = by_id.get(exercise_of(cell.source) or "")
             if exercise and only in ("", exercise.id):
                 yield from _judge_all(runner, exercise, cell.source)
             runner.run(cell.source)
 
 
-def _judge_all(runner: _Runner, exercise: Exercise, source: str) -> Iterator[Verdict]:
+def _judge_all(runner: CellRunner, exercise: Exercise, source: str) -> Iterator[Verdict]:
     worked = runner.judge(ast.unparse(ast.parse(source)))
     if worked != "passed":
         raise RuntimeError(f"{exercise.id}: the worked answer itself gets {worked!r} here; run its solutions notebook")
@@ -167,7 +167,7 @@ def _judge_all(runner: _Runner, exercise: Exercise, source: str) -> Iterator[Ver
         yield Verdict(mutant, runner.judge(mutant.source))
 
 
-class _Runner:
+class CellRunner:
     """A module in which the cells of a notebook run one after the other, each from a file that torch can read."""
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -175,7 +175,10 @@ class _Runner:
         sys.modules[name] = self.module
         self.folder = folder
         self.count = 0
-        self.status = ""
+        self.outcome: exercises.Outcome | None = None
+        """What the last check said."""
+        self.only = ""
+        """The one exercise whose check is carried out; "" for all."""
 
     def run(self, source: str) -> None:
         self.count += 1
@@ -192,9 +195,9 @@ class _Runner:
 
     def judge(self, source: str) -> str:
         def work() -> str:
-            self.status = "no check"
+            self.outcome = None
             self.run(source)
-            return self.status
+            return str(self.outcome.status) if self.outcome else "no check"
 
         try:
             return limits.run_limited(work, seconds=_SECONDS).value
@@ -204,7 +207,8 @@ class _Runner:
             return "raised"
 
     def _check(self, exercise_id: str, answer: Any = ..., **options: Any) -> None:
-        self.status = str(exercises.evaluate(exercise_id, answer, **options).status)
+        if self.only in ("", exercise_id):
+            self.outcome = exercises.evaluate(exercise_id, answer, **options)
 
 
 def _solution_lines(source: str) -> set[int]:

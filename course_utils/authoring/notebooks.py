@@ -6,14 +6,17 @@ and timing metadata go; text outputs carry no machine path (the rules of section
 
 from __future__ import annotations
 
+import json
+import uuid
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
 from course_utils.authoring.isolation import kernel_environment
 from course_utils.authoring.sanitize import sanitize_text
-from course_utils.classroom.notebook_files import read
+from course_utils.classroom.answer_cells import exercise_of, id_for
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -35,6 +38,23 @@ def canonical(notebook: NotebookNode, rules: Path) -> NotebookNode:
     return notebook
 
 
+def with_ids(notebook: dict[str, Any]) -> dict[str, Any]:
+    """The same notebook, in which each cell without an id, or with that of a cell above it, got one.
+
+    JupyterLab neither shows nor sets ids. nbformat would give one to such a cell too, with a warning.
+    """
+    cells = notebook["cells"]
+    used: set[str] = set()
+    for cell in cells:
+        if not cell.get("id") or cell["id"] in used:
+            answered = exercise_of("".join(cell["source"])) if cell["cell_type"] == "code" else None
+            own = id_for(answered) if answered else ""
+            taken = used | {x.get("id") for x in cells}
+            cell["id"] = own if own and own not in taken else uuid.uuid4().hex[:8]
+        used.add(cell["id"])
+    return {**notebook, "nbformat": 4, "nbformat_minor": 5}
+
+
 def run(path: Path) -> NotebookNode:
     """The notebook executed from top to bottom in a fresh kernel, in its own folder, not yet written back.
 
@@ -42,7 +62,7 @@ def run(path: Path) -> NotebookNode:
     """
     from nbclient import NotebookClient
 
-    notebook = read(path)
+    notebook = nbformat.reads(json.dumps(with_ids(json.loads(path.read_text(encoding="utf-8")))), as_version=4)
     client = NotebookClient(
         notebook,
         timeout=CELL_LIMIT_SECONDS,

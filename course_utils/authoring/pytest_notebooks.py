@@ -19,7 +19,6 @@ Only notebooks below the folders of the ini option ``course_notebooks`` are coll
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import signal
@@ -35,33 +34,26 @@ import nbformat
 import nbval.plugin
 import pytest
 from jupyter_client.manager import KernelManager
-from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager, RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 
 from course_utils.authoring import warm_kernel
+from course_utils.authoring.books import cells_of
 from course_utils.authoring.isolation import isolate, kernel_environment
+from course_utils.authoring.markers import RAISES_TAG, marker_problems, stored_error
 from course_utils.authoring.sanitize import read_rules, sanitize_text
 from course_utils.authoring.uncompared import (
+    ALLOWLIST,
     FOLDERS,
-    LEDGER,
-    UNCOMPARED_TAG,
-    notebook_ledger_problems,
-    read_ledger,
+    notebook_allowlist_problems,
+    read_allowlist,
     text_outputs,
 )
 
 NBVAL_DEFAULT_LIMIT = 2000  # what nbval's option holds when nobody set it
 CELL_LIMIT = 60.0
 POLL = 0.5  # seconds between two looks at whether the kernel is alive
-RAISES_TAG = "raises-exception"
-KNOWN_TAGS = (UNCOMPARED_TAG, RAISES_TAG)
-REFUSED_TAGS = {
-    "nbval-skip": "every cell of the course is run; remove the tag",
-    "nbval-check-output": "every cell is compared anyway; remove the tag",
-    "nbval-raises-exception": f"write {RAISES_TAG}, which Jupyter understands too",
-}
-PICTURES = ("image/png", "image/jpeg")
+IMAGE = re.compile(r'<img\b[^>]* src="data:image/')
 
 
 class KernelDied(Exception):
@@ -169,74 +161,10 @@ class GuardedKernel(RunningKernel):
         return self.km is not None and self.km.is_alive()
 
 
-# --- what is wrong with a notebook before it runs --------------------------------------------------------------------
-
-
-def marker_problems(notebook: NotebookNode, name: str) -> list[str]:
-    """Return what nbval would silently pass over in a notebook, one sentence each that says what to do.
-
-    Looked at: tags that resemble a marker and aren't one, markers on cells where they do nothing, comment markers (the
-    course uses tags), code cells that were never run, stored errors without their tag, ids that lack or stand twice.
-    """
-    problems = []
-    ids = Counter(cell.get("id") for cell in notebook.cells)
-    for number, cell in enumerate(notebook.cells):
-        where = f"{name}, cell {cell.get('id', number)!r}"
-        if cell.get("id") is None:
-            problems.append(f"{where}: has no id; save the notebook with JupyterLab 4")
-        elif ids[cell.id] > 1:
-            problems.append(f"{where}: {ids[cell.id]} cells have this id; give each its own")
-        tags = cell.metadata.get("tags", [])
-        problems += [f"{where}: {problem}" for tag in tags if (problem := tag_problem(tag))]
-        if cell.cell_type == "code":
-            problems += [f"{where}: {problem}" for problem in code_cell_problems(cell, tags)]
-        else:
-            problems += [
-                f"{where}: the tag {tag} does nothing on a {cell.cell_type} cell; remove it"
-                for tag in tags
-                if tag in KNOWN_TAGS
-            ]
-    return problems
-
-
-def tag_problem(tag: str) -> str:
-    """Return why a tag is no good, or an empty text. Tags that have nothing to do with nbval are good."""
-    if tag in KNOWN_TAGS:
-        return ""
-    if tag in REFUSED_TAGS:
-        return f"the tag {tag} is not used here: {REFUSED_TAGS[tag]}"
-    plain = re.sub(r"[\s_-]+", "-", tag.strip().lower())
-    close = difflib.get_close_matches(plain, KNOWN_TAGS, n=1, cutoff=0.8)
-    if close:
-        return f"nbval ignores the tag {tag!r}; write {close[0]}"
-    if plain.startswith(("nbval", "pytest-validate")):
-        return f"nbval knows no tag {tag!r}; the course uses {' and '.join(KNOWN_TAGS)}"
-    return ""
-
-
-def code_cell_problems(cell: NotebookNode, tags: Sequence[str]) -> Iterator[str]:
-    """Yield what is wrong with a code cell: a comment marker, no run, a stored error that disagrees with its tag."""
-    for line in cell.source.splitlines():
-        if re.search(r"#.*\b(?:NBVAL|PYTEST_VALIDATE)[_-]\w", line, re.IGNORECASE):
-            yield f"the comment {line.strip()!r} is no marker in this course; remove it and use the tag"
-    if cell.source.strip() and cell.execution_count is None:
-        yield "was never run (it has no execution count); run the notebook from top to bottom and save it"
-    elif cell.outputs and cell.execution_count is None:
-        yield "has outputs but no execution count; run the notebook from top to bottom and save it"
-    if RAISES_TAG in tags and stored_error(cell.outputs) is None:
-        yield f"is tagged {RAISES_TAG} but its stored output has no error; run it again, or remove the tag"
-    if RAISES_TAG not in tags and stored_error(cell.outputs) is not None:
-        yield f"holds an error but has no tag {RAISES_TAG}; repair the cell, or add the tag"
-
-
-def stored_error(outputs: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the first output that is an error, or None."""
-    return next((output for output in outputs if output["output_type"] == "error"), None)
-
-
 def pictures(outputs: Iterable[Mapping[str, Any]]) -> int:
-    """Return how many outputs hold a PNG or JPEG picture."""
-    return sum(any(kind in output.get("data", {}) for kind in PICTURES) for output in outputs)
+    """Return how many pictures the outputs hold, in HTML or by themselves."""
+    kinds = [output.get("data", {}) for output in outputs]
+    return sum(len(IMAGE.findall(str(data.get("text/html", "")))) + ("image/png" in data) for data in kinds)
 
 
 # --- the items -------------------------------------------------------------------------------------------------------
@@ -253,7 +181,7 @@ class CourseNotebook(IPyNbFile):
 
     @property
     def relative_name(self) -> str:
-        """The path relative to the repository, with forward slashes, as the ledger writes it."""
+        """The path relative to the repository, with forward slashes, as the allowlist writes it."""
         return Path(os.path.relpath(self.path, self.config.rootpath)).as_posix()
 
     def collect(self) -> list[CourseCell]:
@@ -261,7 +189,8 @@ class CourseNotebook(IPyNbFile):
         try:
             # Not nbformat.read: it gives cells without an id, or with another cell's, a new one and goes on.
             notebook = nbformat.reader.reads(self.path.read_text(encoding="utf-8"))
-            problems = marker_problems(notebook, self.relative_name)
+            cells = cells_of(notebook)
+            problems = marker_problems(cells, self.relative_name)
             if not problems:
                 nbformat.validate(notebook)
         except Exception as error:  # nbformat raises many kinds for a file that is no notebook
@@ -269,9 +198,9 @@ class CourseNotebook(IPyNbFile):
                 f"{self.relative_name} is no valid notebook: {error}\nOpen it in JupyterLab and save it again."
             ) from error
         try:
-            ledger = read_ledger(self.config.rootpath / self.config.getini("course_ledger"))
-            problems += notebook_ledger_problems(notebook, self.relative_name, ledger)
-            self.varying = {line.id: line.varies for line in ledger if line.notebook == self.relative_name}
+            allowlist = read_allowlist(self.config.rootpath / self.config.getini("course_allowlist"))
+            problems += notebook_allowlist_problems(cells, self.relative_name, allowlist)
+            self.varying = {line.id: line.varies for line in allowlist if line.notebook == self.relative_name}
         except ValueError as error:
             problems.append(str(error))
         if problems:
@@ -394,7 +323,7 @@ class CourseCell(IPyNbCell):
             if text_outputs({"outputs": self.test_outputs}, rules) != stored:
                 return
             self.test_outputs = self.run_again()
-        self.raise_cell_error(f"its output has become stable; remove its line from {LEDGER} and its tag")
+        self.raise_cell_error(f"its output has become stable; remove its line from {ALLOWLIST} and its tag")
 
     def run_again(self) -> list[Any]:
         """Run the cell once more and return its new outputs."""
@@ -437,7 +366,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the plugin's ini options; each has the value that the course uses as its default."""
     parser.addoption("--lesson", help="such as 03: leave out what is about another lesson")
     parser.addini("course_notebooks", "folders below the root whose notebooks are run", "args", list(FOLDERS))
-    parser.addini("course_ledger", "the ledger of cells that are not compared", default=LEDGER)
+    parser.addini("course_allowlist", "the allowlist of cells that are not compared", default=ALLOWLIST)
     parser.addini("course_first", "test files to begin with, the slowest first", "args", ["tests/test_jupyterlab.py"])
 
 

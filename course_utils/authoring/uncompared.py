@@ -1,4 +1,4 @@
-"""The ledger of cells whose output is not compared: ``tests/uncompared.toml``.
+"""The allowlist of cells whose output is not compared: ``tests/uncompared.toml``.
 
     [[cell]]
     notebook = "notebooks/00_start_here.ipynb"
@@ -14,6 +14,7 @@ as on another machine (``make portable`` does this).
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections import Counter
@@ -22,21 +23,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from nbformat import NotebookNode
 
+from course_utils.authoring.books import Cell, cells_of
 from course_utils.authoring.isolation import kernel_environment
+from course_utils.authoring.markers import UNCOMPARED_TAG
 from course_utils.authoring.sanitize import sanitize_text
 
 FOLDERS = ("notebooks", "solutions")
-LEDGER = "tests/uncompared.toml"
+ALLOWLIST = "tests/uncompared.toml"
 VARIES = ("run", "machine")
-UNCOMPARED_TAG = "nbval-ignore-output"
 COMPILERS = ("c++", "cc", "clang", "clang++", "cl.exe", "cmake", "g++", "gcc", "make", "ninja", "cmake.exe", "gcc.exe")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One ``[[cell]]`` of the ledger. ``notebook`` is relative to the repository, with forward slashes."""
+    """One ``[[cell]]`` of the allowlist. ``notebook`` is relative to the repository, with forward slashes."""
 
     notebook: str
     id: str
@@ -44,8 +45,8 @@ class Line:
     reason: str
 
 
-def read_ledger(path: Path) -> list[Line]:
-    """Return the lines of a ledger file; a file that isn't there is an empty ledger.
+def read_allowlist(path: Path) -> list[Line]:
+    """Return the lines of a allowlist file; a file that isn't there is an empty allowlist.
 
     Raises:
         ValueError: a line has other keys than notebook, id, varies and reason, one of them is empty, ``varies`` is
@@ -65,48 +66,39 @@ def read_ledger(path: Path) -> list[Line]:
         lines.append(Line(**entry))
     for (notebook, cell), count in Counter((line.notebook, line.id) for line in lines).items():
         if count > 1:
-            raise ValueError(f"{path.name}: {notebook}, cell {cell!r} is listed {count} times; keep one line")
+            raise ValueError(f"{path.name}: {notebook}, cell {cell} is listed {count} times; keep one line")
     return lines
 
 
-def uncompared_ids(notebook: NotebookNode) -> list[str]:
-    """Return the ids of the cells tagged ``nbval-ignore-output``, in order."""
-    return [
-        cell.get("id", f"cell number {number}, which has no id")
-        for number, cell in enumerate(notebook.cells)
-        if UNCOMPARED_TAG in cell.metadata.get("tags", [])
-    ]
+def notebook_allowlist_problems(cells: Sequence[Cell], name: str, lines: Iterable[Line]) -> list[str]:
+    """Return what is wrong between one notebook and the allowlist, one sentence each.
 
-
-def notebook_ledger_problems(notebook: NotebookNode, name: str, lines: Iterable[Line]) -> list[str]:
-    """Return what is wrong between one notebook and the ledger, one sentence each.
-
-    ``name`` is the notebook's path relative to the repository, as the ledger writes it.
+    ``name`` is the notebook's path relative to the repository, as the allowlist writes it.
     """
     listed = [line.id for line in lines if line.notebook == name]
-    tagged = uncompared_ids(notebook)
-    present = {cell.get("id") for cell in notebook.cells}
+    tagged = [cell.id for cell in cells if UNCOMPARED_TAG in cell.tags]
+    present = {cell.id for cell in cells}
     problems = [
-        f"{name}, cell {cell!r}: tagged {UNCOMPARED_TAG} but not in {LEDGER}; add it there with a reason, or make its "
+        f"{name}, cell {cell}: tagged {UNCOMPARED_TAG} but not in {ALLOWLIST}; add it there with a reason, or make its "
         "output stable and remove the tag"
         for cell in tagged
         if cell not in listed
     ]
     for cell in listed:
         if cell not in present:
-            problems.append(f"{name}, cell {cell!r}: listed in {LEDGER}, but there is no such cell; remove the line")
+            problems.append(f"{name}, cell {cell}: listed in {ALLOWLIST}, but there is no such cell; remove the line")
         elif cell not in tagged:
             problems.append(
-                f"{name}, cell {cell!r}: listed in {LEDGER} but not tagged {UNCOMPARED_TAG}, so it is compared; "
+                f"{name}, cell {cell}: listed in {ALLOWLIST} but not tagged {UNCOMPARED_TAG}, so it is compared; "
                 "remove the line"
             )
     return problems
 
 
-def ledger_problems(root: Path, folders: Sequence[str] = FOLDERS, ledger: str = LEDGER) -> list[str]:
-    """Return every disagreement between the ledger and the notebooks below ``root``, one sentence each."""
+def allowlist_problems(root: Path, folders: Sequence[str] = FOLDERS, allowlist: str = ALLOWLIST) -> list[str]:
+    """Return every disagreement between the allowlist and the notebooks below ``root``, one sentence each."""
     try:
-        lines = read_ledger(root / ledger)
+        lines = read_allowlist(root / allowlist)
     except ValueError as error:
         return [str(error)]
     problems = []
@@ -114,11 +106,11 @@ def ledger_problems(root: Path, folders: Sequence[str] = FOLDERS, ledger: str = 
         path.relative_to(root).as_posix() for folder in folders for path in sorted((root / folder).glob("*.ipynb"))
     ]
     for name in names:
-        notebook = nbformat.read(root / name, as_version=4)
-        problems += notebook_ledger_problems(notebook, name, lines)
+        cells = cells_of(json.loads((root / name).read_text(encoding="utf-8")))
+        problems += notebook_allowlist_problems(cells, name, lines)
     for name in sorted({line.notebook for line in lines} - set(names)):
         problems.append(
-            f"{name}: listed in {ledger}, but there is no such notebook in {' or '.join(folders)}; correct it"
+            f"{name}: listed in {allowlist}, but there is no such notebook in {' or '.join(folders)}; correct it"
         )
     return problems
 
@@ -138,19 +130,21 @@ def without_compilers(path: str) -> str:
     return os.pathsep.join(x for x in folders if not any((Path(x) / tool).exists() for tool in COMPILERS))
 
 
-def stable_cells(root: Path, name: str, cfg_path: Path, ledger: str = LEDGER, cell_timeout: float = 60.0) -> list[str]:
+def stable_cells(
+    root: Path, name: str, cfg_path: Path, allowlist: str = ALLOWLIST, cell_timeout: float = 60.0
+) -> list[str]:
     """Run a notebook as on another machine and name the listed cells whose output is the stored one all the same.
 
     Only cells that are said to vary from machine to machine are looked at.
 
-    Such a cell needs no line in the ledger: remove the line and the tag. The notebook runs in a fresh kernel with
+    Such a cell needs no line in the allowlist: remove the line and the tag. The notebook runs in a fresh kernel with
     `perturbed_environment`, and stops after its last listed cell. Cells may raise (a missing compiler shows that way).
 
     Args:
         root: the repository.
-        name: the notebook, relative to ``root``, as the ledger writes it.
+        name: the notebook, relative to ``root``, as the allowlist writes it.
         cfg_path: the sanitize file, as for the strict run.
-        ledger: the ledger, relative to ``root``.
+        allowlist: the allowlist, relative to ``root``.
         cell_timeout: seconds that a cell may take.
 
     Returns:
@@ -162,7 +156,9 @@ def stable_cells(root: Path, name: str, cfg_path: Path, ledger: str = LEDGER, ce
     """
     from nbclient import NotebookClient
 
-    listed = {line.id for line in read_ledger(root / ledger) if line.notebook == name and line.varies == "machine"}
+    listed = {
+        line.id for line in read_allowlist(root / allowlist) if line.notebook == name and line.varies == "machine"
+    }
     stored = nbformat.read(root / name, as_version=4)
     last = max((number for number, cell in enumerate(stored.cells) if cell.get("id") in listed), default=-1)
     if last < 0:
@@ -180,8 +176,8 @@ def stable_cells(root: Path, name: str, cfg_path: Path, ledger: str = LEDGER, ce
     )
     client.execute(env=perturbed_environment(root / name))
     return [
-        f"{name}, cell {old.id!r}: its output is the stored one on a differently set up machine too; "
-        f"remove its line from {ledger} and its tag {UNCOMPARED_TAG}"
+        f"{name}, cell {old.id}: its output is the stored one on a differently set up machine too; "
+        f"remove its line from {allowlist} and its tag {UNCOMPARED_TAG}"
         for old, new in zip(stored.cells, fresh.cells, strict=False)
         if old.get("id") in listed and text_outputs(old, cfg_path) == text_outputs(new, cfg_path)
     ]

@@ -10,14 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from course_utils.classroom.answer_cells import exercise_of
 from course_utils.classroom.manifest import Course
 
 KEPT = "kept"
-_ANSWER = "answer-"
 _PART = ".part-"
 
 
@@ -26,7 +27,7 @@ class LearnerFilesError(RuntimeError):
 
 
 def reset(course: Course, lesson_id: str) -> Path | None:
-    """Write the lesson's exercise notebook anew from its solutions.
+    """Write the lesson's exercise notebook again, from its solutions.
 
     Returns where the learner's version was kept, relative to the course; None if it was as new. ``KeyError`` for an
     unknown lesson, :class:`LearnerFilesError` for one without exercises.
@@ -49,7 +50,7 @@ def reset(course: Course, lesson_id: str) -> Path | None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise LearnerFilesError(
-            f"{reason}. {path.name} is as it was; make room, or write access, then reset."
+            f"{reason}. {path.name} is as it was; free space or get write access, then reset."
         ) from None
     return kept
 
@@ -58,14 +59,15 @@ def update(course: Course) -> Iterator[str]:
     """Get the newest course by git; yields one line for each thing done, when all of it is done.
 
     Changed notebooks are copied to ``kept/`` folders first, then git works on clean files. A notebook that is not
-    renewed comes back as it was; into a renewed exercise notebook goes the source of every answer cell, found by its
-    cell id. When anything fails, everything is put back. What is under way is noted in a journal before the first
-    notebook is touched, so an update that was killed is completed or undone by :func:`settle` at the next command.
+    renewed comes back as it was; into a renewed exercise notebook goes the source of every answer cell, found by the
+    exercise that it checks. When anything fails, everything is put back. What is under way is noted in a journal before
+    the first notebook is touched, so an update that was killed is completed or undone by :func:`settle` at the next
+    command.
     """
     root = course.root
     if not (root / ".git").exists():
         raise LearnerFilesError(
-            "this folder is no git clone. Unpack the new version beside it, "
+            "this folder is not a git clone. Unpack the new version beside it, "
             "then copy exercises/ and progress.json over."
         )
     try:
@@ -183,9 +185,9 @@ def _renewed(root: Path, name: str, copy: Path, before: str, now: str) -> Iterat
     if not name.startswith("exercises/"):
         yield f"{name}: new version in place; your copy with its changes: {kept}"
         return
-    given, mine = _sources(_blob(root, before, name)), _sources(copy.read_bytes())
-    own = {cell_id for cell_id, source in mine.items() if source != given.get(cell_id)}
-    answers = {cell_id: mine[cell_id] for cell_id in own if cell_id.startswith(_ANSWER)}
+    given, mine = _cells(_blob(root, before, name)), _cells(copy.read_bytes())
+    own = {cell_id: cell for cell_id, cell in mine.items() if cell != given.get(cell_id)}
+    answers = _answers(given, mine, own)
     placed, lost = _place(answers, root / name, fresh, copy.parent)
     yield f"{name}: {placed} of your answers carried over; your old copy: {kept}"
     if lost:
@@ -261,8 +263,8 @@ def _target(root: Path) -> str:
     upstream = _git_or_none(root, "rev-parse", "--abbrev-ref", "--symbolic-full-name", "@{upstream}")
     if upstream is None:
         raise LearnerFilesError(
-            f"your branch {branch} follows no branch of the course. Go back to the course's branch (git switch main), "
-            f"or let it follow (git branch --set-upstream-to=origin/main {branch}), then update."
+            f"your branch {branch} tracks no branch of the course. Go back to the course's branch (git switch main), "
+            f"or let it track that one (git branch --set-upstream-to=origin/main {branch}), then update."
         )
     target = _git(root, "rev-parse", upstream)
     if not _is_ancestor(root, "HEAD", target) and not _is_ancestor(root, target, "HEAD"):
@@ -366,31 +368,49 @@ def _write(path: Path, content: bytes, beside: Path) -> None:
 def _disk_trouble(root: Path, error: OSError) -> str:
     reason = error.strerror or type(error).__name__
     if not _journal(root).exists():
-        return f"{reason}. Your notebooks are as they were; mend that (make room, or write access) and try again."
+        return f"{reason}. Your notebooks are as they were; fix that (free space or get write access) and try again."
     return (
         f"{reason}. Your notebooks are safe in the kept/ folders and come back with the next course command: "
-        "mend that (make room, or write access), then run course status."
+        "fix that (free space or get write access), then run course status."
     )
 
 
 # --- notebooks
 
 
-def _sources(content: bytes | None) -> dict[str, str]:
-    """Source by cell id; a notebook that cannot be read has no cells (its copy is kept all the same)."""
+@dataclass(frozen=True)
+class _Cell:
+    source: str
+    exercise: str | None
+    """The exercise that it answers."""
+
+
+def _cells(content: bytes | None) -> dict[str, _Cell]:
+    """Cells by id; a notebook that cannot be read has none (its copy is kept all the same)."""
     try:
-        cells = json.loads((content or b"").decode("utf-8", "replace"))["cells"]
-        return {str(cell["id"]): _joined(cell["source"]) for cell in cells if "id" in cell}
+        cells = [x for x in json.loads((content or b"").decode("utf-8", "replace"))["cells"] if "id" in x]
+        sources = {str(x["id"]): (_joined(x["source"]), x.get("cell_type") == "code") for x in cells}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+    return {key: _Cell(source, exercise_of(source) if code else None) for key, (source, code) in sources.items()}
+
+
+def _answers(given: dict[str, _Cell], mine: dict[str, _Cell], own: dict[str, _Cell]) -> dict[str, str]:
+    """The learner's answers by exercise: what she made of the cell given for it, or of a new one if that is gone."""
+    answers = {cell.exercise: own[key].source for key, cell in given.items() if cell.exercise and key in own}
+    there = {cell.exercise for key, cell in given.items() if key in mine}
+    for cell in own.values():
+        if cell.exercise and cell.exercise not in there:
+            answers.setdefault(cell.exercise, cell.source)
+    return answers
 
 
 def _place(answers: dict[str, str], path: Path, fresh: bytes, beside: Path) -> tuple[int, list[str]]:
-    """Write the answers into the new notebook; returns how many found their cell, and the ids that did not.
+    """Write the answers into the new notebook; returns how many found their cell, and the exercises that have none.
 
     A cell that was written in since the new version came is left as it is.
     """
-    untouched = _sources(fresh)
+    untouched = _cells(fresh)
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         cells = list(notebook["cells"])
@@ -399,9 +419,9 @@ def _place(answers: dict[str, str], path: Path, fresh: bytes, beside: Path) -> t
         cells = notebook["cells"]
     left = dict(answers)
     for cell in cells:
-        cell_id = cell.get("id")
-        if cell_id in left and _joined(cell["source"]) in (untouched.get(cell_id), left[cell_id]):
-            cell["source"] = left.pop(cell_id).splitlines(keepends=True)
+        given = untouched.get(cell.get("id"))
+        if given and given.exercise in left and _joined(cell["source"]) in (given.source, left[given.exercise]):
+            cell["source"] = left.pop(given.exercise).splitlines(keepends=True)
     _write(path, (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode(), beside)
     return len(answers) - len(left), sorted(left)
 
@@ -430,7 +450,7 @@ def _git(root: Path, *arguments: str, lock: int | None = None) -> str:
         told = done.stderr.decode("utf-8", "replace").strip() or done.stdout.decode("utf-8", "replace").strip()
         lines = [line.strip() for line in told.splitlines() if line.strip() and not line.startswith("hint:")]
         reason = "\n  ".join(["", *lines]) if lines else " it ended without a message"
-        raise LearnerFilesError(f"git {arguments[0]} failed:{reason}\nNothing was changed; mend that and try again.")
+        raise LearnerFilesError(f"git {arguments[0]} failed:{reason}\nNothing was changed; fix that and try again.")
     return done.stdout.decode("utf-8", "replace").strip()
 
 

@@ -72,13 +72,14 @@ def wrong(part: str, *, status: str = "not yet") -> Callable[[Make], Make]:
     return mark
 
 
-def load(folder: Path | None = None, package: str = __name__) -> list[Answer]:
-    """All answers of a package's ``ex_NN_K`` modules, in the order of the files.
+def load(folder: Path | None = None, package: str = __name__, only: str = "*") -> list[Answer]:
+    """All answers of a package's ``ex_NN_K`` modules, in the order of the files; ``only`` those to one exercise.
 
     Raises ``ValueError`` for a module with another name and for one in which nothing is marked.
     """
+    pattern = "*.py" if only == "*" else f"ex_{only.replace('.', '_')}.py"
     found: list[Answer] = []
-    for path in sorted((folder or Path(__file__).parent).glob("*.py")):
+    for path in sorted((folder or Path(__file__).parent).glob(pattern)):
         if path.name == "__init__.py":
             continue
         match = _MODULE.fullmatch(path.stem)
