@@ -108,6 +108,14 @@ def test_answers_that_are_there_are_not_overwritten(course: manifest.Course) -> 
     assert files(course.root) == before
 
 
+def test_check_without_an_exercise_looks_at_the_rules_of_all(course: manifest.Course) -> None:
+    done = CliRunner().invoke(app, ["check"])
+    assert done.exit_code == 0 and "rules of the course are kept" in done.output
+    set_source(course.root / "notebooks" / COUNTING, "count-why", "Simply count.")
+    done = CliRunner().invoke(app, ["check"])
+    assert done.exit_code == 1 and "'Simply'" in done.output
+
+
 def test_check_knows_no_other_exercise(course: manifest.Course) -> None:
     done = CliRunner().invoke(app, ["check", "90.7"])
     assert done.exit_code == 2 and "the exercises are 90.1, 90.2" in done.output
