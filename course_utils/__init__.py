@@ -1,7 +1,7 @@
 """What the course and your own project import. Each name is loaded when it is first used, so importing is cheap.
 
     from course_utils import check_parity, find_divergence, inspect, migrate      # tools: they need torch alone
-    from course_utils import check, hint, models, ir                              # in a lesson
+    from course_utils import check, hint, status, models, ir                      # in a notebook of the course
 
 Four rooms, each of which imports only from those before it: ``core``, ``tools`` (to take home), ``classroom`` (the
 command, exercises, checks), ``authoring`` (for maintainers).
@@ -10,6 +10,7 @@ command, exercises, checks), ``authoring`` (for maintainers).
 import importlib
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 __version__ = "1.0.0"
@@ -34,6 +35,8 @@ _HOME = {
     "ModelReport": "tools.model_report",
     "OnnxModel": "tools.onnx_model",
     "recommend": "tools.advice",
+    "reset": "classroom.calls",
+    "status": "classroom.calls",
     "ulp_distance": "tools.parity",
 }
 _MODULES = {
@@ -50,11 +53,19 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
+    _prepare_notebook()
     if name in _HOME:
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{_MODULES[name]}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _prepare_notebook() -> None:
+    """In a notebook of the course, and in nobody else's: figures with alternative text, help with a NameError."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None and (Path(__file__).resolve().parents[1] / "course.toml").is_file():
+        importlib.import_module(f"{__name__}.classroom.in_notebook").prepare(shell)
 
 
 def __dir__() -> list[str]:

@@ -103,6 +103,41 @@ class Lab:
         self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
         self.page.wait_for_function(f"() => !{NOTEBOOK}.context.model.dirty")
 
+    def in_kernel(self, code: str) -> str:
+        """Run code in the open notebook's kernel, outside its cells; return what it wrote on stdout and stderr."""
+        return self.page.evaluate(
+            f"""async code => {{
+                const future = {NOTEBOOK}.sessionContext.session.kernel.requestExecute({{code}});
+                let text = '';
+                future.onIOPub = message => {{ text += message.content.text ?? ''; }};
+                await future.done;
+                return text;
+            }}""",
+            code,
+        )
+
+    def in_terminal(self, line: str, until: str) -> str:
+        """Type a line in a new terminal of JupyterLab; return all it showed when ``until`` (a regex) is there."""
+        return self.page.evaluate(
+            """async ([line, until, limit]) => {
+                const terminals = window.jupyterapp.serviceManager.terminals;
+                const terminal = await terminals.startNew();
+                let text = '';
+                const seen = new Promise((resolve, reject) => {
+                    terminal.messageReceived.connect((_, message) => {
+                        if (message.type === 'stdout') { text += message.content[0]; }
+                        if (new RegExp(until).test(text)) { resolve(); }
+                    });
+                    setTimeout(resolve, limit);
+                });
+                terminal.send({type: 'stdin', content: [line + '\\r']});
+                await seen;
+                await terminal.shutdown();
+                return text;
+            }""",
+            [line, until, self.timeout * 500],
+        )
+
     def errors_shown(self) -> list[str]:
         """Return the texts of the error outputs and of what cells wrote on stderr."""
         kinds = ("application/vnd.jupyter.error", "application/vnd.jupyter.stderr")
@@ -126,7 +161,7 @@ class Lab:
 
 @contextmanager
 def open_lab(root: Path, *, dark: bool = False, timeout: float = 120.0, **environment: str) -> Iterator[Lab]:
-    """Serve ``root`` with JupyterLab on this machine and open a window on it; both are gone afterwards.
+    """Serve ``root``, which holds a course.toml, as `course lab` does, and open a window on it; both end afterwards.
 
     Nobody's settings are read or written: all of Jupyter's directories are temporary. ``timeout``: seconds that any
     one step may take. ``environment``: further variables of the server and its kernels.
@@ -178,7 +213,7 @@ def open_lab(root: Path, *, dark: bool = False, timeout: float = 120.0, **enviro
 def served(
     root: Path, scratch: Path, dark: bool, timeout: float, environment: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Run a JupyterLab server on ``root`` with its directories below ``scratch``; give its address and token."""
+    """Run `course lab` on ``root`` with its directories below ``scratch``; give the server's address and token."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -201,12 +236,11 @@ def served(
         file = scratch / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values), encoding="utf-8")
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"]
-    command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
-    command += [f"--ServerApp.root_dir={root}", "--allow-root", "--LabApp.expose_app_in_browser=True"]
-    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command = [sys.executable, "-m", "course_utils", "lab", f"--port={port}", "--no-browser"]
+    command += [f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True"]
     log = scratch / "server.log"
     variables = {**os.environ, **{key: str(scratch / value) for key, value in directories.items()}, **environment}
+    variables["COURSE_ROOT"] = str(root)
     with log.open("wb") as output:
         server = subprocess.Popen(command, env=variables, cwd=root, stdout=output, stderr=output)
         try:

@@ -133,8 +133,11 @@ def test_exercises_hold_no_answer_and_no_output(course: manifest.Course) -> None
     solution = notebook_files.read(course.solution(lesson))
     exercise = generate.exercise_from(solution, course, lesson)
     assert [cell.id for cell in exercise.cells] == [
-        "header", "setup", "task-90-1", "answer-90-1", "task-90-2", "answer-90-2", "footer",
+        "header", "progress", "setup", "task-90-1", "answer-90-1", "task-90-2", "answer-90-2", "footer",
     ]  # fmt: skip
+    sources = {cell.id: cell.source for cell in exercise.cells}
+    assert sources["progress"] == 'from course_utils import check, hint, reset, status\n\nstatus("90")'
+    assert sources["answer-90-2"].startswith("from course_utils import check\n")  # runs in a fresh kernel
     text = notebook_files.to_text(exercise)
     assert "aeiou" not in text and "SOLUTION" not in text and "membership" not in text
     for cell in exercise.cells:
@@ -169,7 +172,7 @@ def test_the_header_of_solutions_and_exercises(course: manifest.Course) -> None:
     header = generate.header(course, lesson, "exercises")
     assert "**5 minutes** · after [lesson 90](../notebooks/90_counting.ipynb)" in header
     assert "- 90.1 · Count the vowels (3 min)\n- 90.2 · Name a word (2 min)" in header
-    assert 'hint("90.1")' in header and "`course reset 90`" in header
+    assert 'hint("90.1")' in header and 'reset("90")' in header and "`course reset 90`" in header
 
 
 def test_footers(course: manifest.Course) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
+import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -43,9 +46,9 @@ def test_without_a_command_the_commands_are_shown_and_no_summary_is_cut(monkeypa
 def test_status_of_a_new_learner() -> None:
     result = run("status")
     assert result.exit_code == 0
-    rows = [line for line in result.output.splitlines() if "90." in line]
-    assert "Count the vowels" in rows[0] and "not attempted" in rows[0]
-    assert f"0 of 2 passed. Next: 90.1 Count the vowels, in exercises/{COUNTING}" in result.output
+    assert result.output == (
+        f"  90 Counting  0 of 2  next 90.1\n0 of 2 passed. Next: 90.1 Count the vowels, in exercises/{COUNTING}\n"
+    )
 
 
 def test_status_shows_what_was_done() -> None:
@@ -53,16 +56,19 @@ def test_status_shows_what_was_done() -> None:
     progress.record_attempt("90.1", "not yet")
     progress.record_attempt("90.1", "passed")
     progress.record_attempt("90.2", "your code raised")
-    output = run("status").output
-    assert "✓ passed" in output and "your code raised" in output
-    assert "1 of 2 passed. Next: 90.2 Name a word" in output
-    assert progress.load().of("90.1").passed in output
+    assert "90 Counting  1 of 2  next 90.2\n" in run("status").output
+    assert run("status", "90").output == (
+        "✓ 90.1 Count the vowels  passed            2 attempts, 2 hints\n"
+        "✗ 90.2 Name a word       your code raised  1 attempt\n"
+        "1 of 2 passed. Next: 90.2 Name a word\n"
+    )
 
 
 def test_status_of_the_complete_course() -> None:
     for exercise_id in ("90.1", "90.2"):
         progress.record_attempt(exercise_id, "passed")
-    assert "2 of 2 passed. The course is complete." in run("status").output
+    assert run("status").output == "✓ 90 Counting  2 of 2\n2 of 2 passed. The course is complete.\n"
+    assert "2 of 2 passed. The lesson is complete." in run("status", "90").output
 
 
 def test_status_says_when_progress_is_broken() -> None:
@@ -88,7 +94,7 @@ def test_the_version_is_printed() -> None:
 
 @pytest.mark.parametrize("name", ["90.1", "90_counting", "exercises/90_counting.ipynb"])
 def test_a_lesson_has_several_names(name: str) -> None:
-    assert run("reset", name).output.startswith("exercise notebook 90 has been reset")
+    assert run("reset", name).output.startswith("Exercise notebook 90 has been reset")
 
 
 def test_a_near_name_is_offered() -> None:
@@ -130,11 +136,11 @@ def test_a_hint_that_is_not_there(arguments: tuple[str, ...], says: str) -> None
 
 
 def test_reset(course: manifest.Course) -> None:
-    assert run("reset", "90").output == "exercise notebook 90 has been reset; you had not changed it\n"
+    assert run("reset", "90").output == "Exercise notebook 90 has been reset; you had not changed it.\n"
     set_source(course.root / "exercises" / COUNTING, "answer-90-2", "word = 'mine'")
     output = run("reset", "90").output
     [kept] = (course.root / "exercises" / "kept").iterdir()
-    assert output == f"exercise notebook 90 has been reset; your version is in {kept.relative_to(course.root)}\n"
+    assert output == f"Exercise notebook 90 has been reset; your version is in exercises/kept/{kept.name}.\n"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,7 @@ def test_a_lesson_that_cannot_be_reset(lesson: str, says: str) -> None:
 
 def test_update_outside_a_clone() -> None:
     result = run("update")
-    assert result.exit_code == 2 and result.stderr.startswith("course: this folder is no git clone.")
+    assert result.exit_code == 2 and result.stderr.startswith("course: this folder is not a git clone.")
 
 
 def test_update_says_each_thing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,25 +204,48 @@ def test_doctor_as_json_where_a_check_itself_fails(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The commands that would have been started."""
-    commands: list[list[str]] = []
+    """The arguments that JupyterLab would have been started with."""
+    arguments: list[list[str]] = []
 
-    def start(arguments: list[str], **options: object) -> SimpleNamespace:
-        commands.append(arguments)
-        return SimpleNamespace(returncode=5)
+    def start(argv: list[str]) -> None:
+        arguments.append(argv)
+        raise SystemExit(5)
 
-    monkeypatch.setattr("subprocess.run", start)
-    return commands
+    pretend_jupyterlab(monkeypatch, start)
+    return arguments
+
+
+def pretend_jupyterlab(monkeypatch: pytest.MonkeyPatch, start: Callable) -> None:
+    monkeypatch.setitem(
+        sys.modules, "jupyterlab.labapp", SimpleNamespace(LabApp=SimpleNamespace(launch_instance=start))
+    )
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # put back after the test
+    monkeypatch.chdir(Path.cwd())
 
 
 def test_lab_opens_the_first_lesson(course: manifest.Course, started: list[list[str]]) -> None:
     assert run("lab", "--no-browser").exit_code == 5
-    [command] = started
-    assert command[:3] == [sys.executable, "-m", "jupyterlab"] and "--no-browser" in command
-    assert f"--LabApp.default_url=/lab/tree/notebooks/{COUNTING}" in command
-    assert f"--ServerApp.root_dir={course.root}" in command
-    assert {"--ServerApp.ip=127.0.0.1", "--ServerApp.port=8888", "--ServerApp.port_retries=50"} <= set(command)
-    assert not any("token" in x or "password" in x for x in command)
+    [arguments] = started
+    assert "--no-browser" in arguments
+    assert f"--LabApp.default_url=/lab/tree/notebooks/{COUNTING}" in arguments
+    assert f"--ServerApp.root_dir={course.root}" in arguments
+    assert {"--ServerApp.ip=127.0.0.1", "--ServerApp.port=8888", "--ServerApp.port_retries=50"} <= set(arguments)
+    assert not any("token" in x or "password" in x for x in arguments)
+
+
+def test_lab_puts_the_command_on_the_path(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELL", "/bin/zsh")
+    run("lab")
+    assert os.environ["PATH"].split(os.pathsep)[0] == sysconfig.get_path("scripts")
+    setting = "--ServerApp.terminado_settings={'shell_command': ['/bin/zsh']}"  # no login shell: it would reset PATH
+    assert (setting in started[0]) is (os.name != "nt")
+
+
+def test_lab_without_jupyterlab_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_jupyterlab(monkeypatch, lambda argv: None)
+    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", None)
+    result = run("lab")
+    assert result.exit_code == 2 and "Install the course with make lab" in result.stderr
 
 
 def test_lab_on_a_port(started: list[list[str]]) -> None:
@@ -244,7 +273,7 @@ def test_lab_ended_by_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("subprocess.run", interrupted)
+    pretend_jupyterlab(monkeypatch, interrupted)
     assert run("lab").exit_code == 0
 
 

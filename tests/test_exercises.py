@@ -13,10 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.classroom import checks, exercises, progress
+from course_utils.classroom import calls, checks, progress
 from course_utils.classroom.checks import NotYet
 from course_utils.classroom.exercises import Hint, Outcome, Status, check, evaluate, hint
 from tests import tiny_course
+from tests.tiny_course import COUNTING
 
 forks = pytest.mark.skipif(sys.platform != "linux", reason="only Linux runs the answer in a forked copy")
 INVITATION = 'Write your answer in the cell, then run it. A first hint: hint("90.1")'
@@ -74,9 +75,12 @@ def fails_in_script(x: torch.Tensor) -> torch.Tensor:
 
 
 def test_passed() -> None:
+    following = {"next_step": "90.2 Name a word", "next_place": f"../exercises/{COUNTING}#90.2"}
     outcome = check("90.1", vowels)
-    assert outcome == Outcome("90.1", "Count the vowels", Status.PASSED, next_step="90.2 Name a word")
-    assert repr(outcome) == "✓ 90.1 Count the vowels: passed\n  Next: 90.2 Name a word"
+    assert outcome == Outcome("90.1", "Count the vowels", Status.PASSED, tally="1 of 2", **following)
+    assert repr(outcome) == "✓ 90.1 Count the vowels: passed (1 of 2 in this lesson)\n  Next: 90.2 Name a word"
+    link = f'<a href="../exercises/{COUNTING}#90.2">90.2 Name a word</a>'
+    assert f"<i>Next:</i> {link}" in outcome._repr_html_()
 
 
 def test_the_last_exercise_of_a_lesson_says_so() -> None:
@@ -324,7 +328,7 @@ def test_what_the_answer_prints_is_shown() -> None:
 
     outcome = check("90.1", answer)
     assert "  Your answer printed:\n    looking at < trace\n    looking at < script\n" in repr(outcome)
-    assert "<pre>looking at &lt; trace\nlooking at &lt; script</pre>" in outcome._repr_html_()
+    assert ">looking at &lt; trace\nlooking at &lt; script</pre>" in outcome._repr_html_()
 
 
 # --- HTML
@@ -353,7 +357,7 @@ def test_html_lets_no_tag_through(what, label, value, next_step, printed, notice
     html = outcome._repr_html_()
     for tag in ("div", "b", "i", "table", "tr", "td", "pre", "code", "br"):
         html = html.replace(f"</{tag}>", "").replace(f"<{tag}>", "")
-    for tag in ("<div style=", "<table style=", "<td style=", "<pre style="):
+    for tag in ("<div style=", "<table style=", "<tr style=", "<td style=", "<pre style="):
         html = html.replace(tag, "")
     assert "<" not in html
     assert repr(outcome).startswith("△ 90.1 A <title>: not yet")
@@ -413,7 +417,8 @@ def test_check_records_and_evaluate_does_not() -> None:
     for answer in (..., len, vowels, len):
         check("90.1", answer)
     record = progress.load().of("90.1")
-    assert (record.status, record.attempts, bool(record.passed)) == ("passed", 4, True)
+    # The untouched cell is no attempt.
+    assert (record.status, record.attempts, bool(record.passed)) == ("passed", 3, True)
 
 
 def test_a_problem_with_progress_is_a_note() -> None:
@@ -478,7 +483,7 @@ def test_a_hint_for_nothing_is_told() -> None:
 
 def test_every_status_has_its_mark() -> None:
     marks = [repr(Outcome("90.1", "T", status))[0] for status in Status]
-    assert len(set(marks)) == len(exercises._MARK) == 4
+    assert len(set(marks)) == len(calls.MARKS) == 4
 
 
 def test_a_check_forgets_builtins_of_torch_that_are_gone() -> None:

@@ -43,7 +43,6 @@ def test_a_learner_answers_an_exercise(tmp_path: Path, monkeypatch: pytest.Monke
         elif (COURSE / name).is_file():
             shutil.copy2(COURSE / name, course / name)
     monkeypatch.delenv("COURSE_PROGRESS_FILE")  # the learner's own file is the one beside course.toml
-    monkeypatch.setenv("COURSE_ROOT", str(course))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], str(ROOT), str(course)]))
 
     with open_lab(course) as lab:
@@ -61,6 +60,10 @@ def test_a_learner_answers_an_exercise(tmp_path: Path, monkeypatch: pytest.Monke
             assert outcome.get_attribute("data-mime-type") == "text/html"
             assert lab.errors_shown() == []
             lab.save()
+
+            # What notebooks print as a command is found where a learner types it. A login shell would reset PATH.
+            assert "1 of " in lab.in_kernel("!course status")
+            assert "1 of " in lab.in_terminal("course status", until=r"1 of \\d+|not found|not recognized")
         except BaseException:
             print("what the page showed:", *lab.screenshot(tmp_path / "failed.png"))
             raise
@@ -87,6 +90,7 @@ def test_a_request_to_another_machine_is_seen(tmp_path: Path) -> None:
     if find_browser() is None:
         pytest.skip("no Chromium, Chrome or Edge is installed (Debian: apt-get install chromium)")
     page = tmp_path / "page.html"
+    shutil.copy2(COURSE / "course.toml", tmp_path)
     page.write_text(
         "<img src='http://example.invalid/x.png'><script>throw new Error('oops')</script>", encoding="utf-8"
     )

@@ -260,7 +260,7 @@ def test_no_network_changes_nothing(both: Repositories) -> None:
     answer(both.mine)
     set_source(both.mine / LESSON, "letters", "mine = 1")
     shutil.rmtree(both.origin)
-    refused(both, "Nothing was changed; mend that and try again.")
+    refused(both, "Nothing was changed; fix that and try again.")
     refused(both, "does not appear to be a git repository\n  fatal: Could not read from remote repository.")
 
 
@@ -359,7 +359,7 @@ def test_an_interrupt_puts_everything_back(both: Repositories, monkeypatch: pyte
 
 def test_a_download_is_no_clone(tmp_path: Path) -> None:
     course = tiny_course.copy_to(tmp_path)
-    with pytest.raises(LearnerFilesError, match=r"this folder is no git clone\. Unpack the new version beside it"):
+    with pytest.raises(LearnerFilesError, match=r"this folder is not a git clone\. Unpack the new version beside it"):
         list(learner_files.update(course))
 
 

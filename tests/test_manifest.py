@@ -99,7 +99,7 @@ BROKEN = {
     ),
     "needs a later one": (
         changed("minutes = 25", 'minutes = 25\nneeds = ["02"]') + LESSON.replace("01", "02"),
-        "lesson 01 needs '02', which is no earlier lesson; change needs",
+        "lesson 01 needs '02', which is not an earlier lesson; change needs",
     ),
 }
 

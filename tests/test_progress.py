@@ -77,6 +77,13 @@ def test_passed_stays_passed(path: Path) -> None:
     assert (later.status, later.passed, later.attempts) == ("passed", first.passed, 2)
 
 
+def test_a_check_of_an_untouched_cell_is_no_attempt(path: Path) -> None:
+    assert progress.record_attempt("01.1", "not attempted", path).records == {}
+    assert not path.exists()
+    progress.record_attempt("01.1", "not yet", path)
+    assert progress.record_attempt("01.1", "not attempted", path).of("01.1") == Record("not yet", 1)
+
+
 def test_the_path_can_be_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COURSE_PROGRESS_FILE", str(path))
     progress.record_attempt("01.1", "passed")

@@ -530,6 +530,17 @@ def html_image_without_alt_text(root: Path) -> None:
     add_text(root, '<img src="bar.png" alt="">')
 
 
+@plant("figures_have_captions", f"{LESSON}, cell bar", "alternative text")
+def picture_without_alternative_text(root: Path) -> None:
+    data = {"image/png": "iVBO", "text/plain": "<Figure>"}
+    edit(root / LESSON, lambda notebook: cell(notebook, "bar")["outputs"][0].update(data=data))
+
+
+@plant("figures_have_captions", f"{LESSON}, cell count-why", "accTitle")
+def diagram_without_a_title(root: Path) -> None:
+    add_text(root, "```mermaid\nflowchart LR\n  a --> b\n```")
+
+
 @plant("outputs_are_expected", f"{LESSON}, cell warning", "shows-warning")
 def warning_not_tagged(root: Path) -> None:
     tag(root / LESSON, "warning")

@@ -51,6 +51,7 @@ STORED = [
     ("<object object at 0x7f00aa00bb00>", "<object object at 0xADDR>"),
 ]  # fmt: skip
 COMPARED = [
+    ('<img alt="a" src="data:image/png;base64,iVBOR/w0K+=">', '<img alt="a" src="PIXELS">'),
     ("executorch 1.5.1: run here and now", "executorch 1.5.1: ORIGIN"),
     (
         "stored on 2026-11-23; ExecuTorch is not installed here; to install it: make executorch",
@@ -64,6 +65,7 @@ COMPARED = [
     ("2.16.0+gitab12cd3", "2.16.0"),
 ]
 UNCHANGED = [
+    '<img alt="a graph" src="data:image/svg+xml;base64,PHN2Zz4=">',
     "a ratio of 1/2, and/or https://pytorch.org/docs/stable/jit.html",
     "notebooks/01_tracing.ipynb",
     "model.py:7: a relative path",

@@ -53,7 +53,7 @@ from course_utils.authoring.uncompared import (
 NBVAL_DEFAULT_LIMIT = 2000  # what nbval's option holds when nobody set it
 CELL_LIMIT = 60.0
 POLL = 0.5  # seconds between two looks at whether the kernel is alive
-PICTURES = ("image/png", "image/jpeg")
+IMAGE = re.compile(r'<img\b[^>]* src="data:image/')
 
 
 class KernelDied(Exception):
@@ -162,8 +162,9 @@ class GuardedKernel(RunningKernel):
 
 
 def pictures(outputs: Iterable[Mapping[str, Any]]) -> int:
-    """Return how many outputs hold a PNG or JPEG picture."""
-    return sum(any(kind in output.get("data", {}) for kind in PICTURES) for output in outputs)
+    """Return how many pictures the outputs hold, in HTML or by themselves."""
+    kinds = [output.get("data", {}) for output in outputs]
+    return sum(len(IMAGE.findall(str(data.get("text/html", "")))) + ("image/png" in data) for data in kinds)
 
 
 # --- the items -------------------------------------------------------------------------------------------------------

@@ -10,20 +10,19 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import socket
-import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
-from rich.table import Table
 
-from course_utils.classroom import manifest, progress
+from course_utils.classroom import calls, learner_files, manifest, progress
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 console = Console()
@@ -46,8 +45,6 @@ def before_each_command(
     ] = False,
 ) -> None:
     """An update that was killed is completed or undone before anything else happens."""
-    from course_utils.classroom import learner_files
-
     try:
         lines = learner_files.settle(manifest.load())
     except manifest.ManifestError:
@@ -84,9 +81,6 @@ def lab(
         _stop(f"port {port} is in use. Stop the program that uses it, or choose another: course lab --port {port + 1}")
     _trust(course)
     arguments = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port or FIRST_PORT}",
         f"--ServerApp.port_retries={0 if port else 50}",
@@ -94,48 +88,50 @@ def lab(
         f"--LabApp.default_url=/lab/tree/notebooks/{course.lessons[0].file_name}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        *_find_course_in_terminals(),
         *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
         *context.args,
     ]
     try:
-        raise typer.Exit(subprocess.run(arguments, cwd=course.root).returncode)
+        from jupyterlab.labapp import LabApp
+    except ModuleNotFoundError as error:
+        _stop(f"{error.name} is not installed. Install the course with make lab")
+    os.chdir(course.root)
+    try:
+        LabApp.launch_instance(argv=arguments)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
 
+def _find_course_in_terminals() -> list[str]:
+    """Make `course` and `python` mean this environment in JupyterLab's kernels (!course) and terminals.
+
+    Without a terminal of its own, JupyterLab would start login shells, which on many systems set PATH from scratch.
+    """
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    if os.name == "nt":
+        return []  # PowerShell keeps the PATH it is given
+    shell = os.environ.get("SHELL") or shutil.which("sh") or "/bin/sh"
+    return [f"--ServerApp.terminado_settings={ {'shell_command': [shell]} }"]
+
+
 @app.command()
 def status(
-    lesson: Annotated[str | None, typer.Argument(help="show only this lesson, such as 03")] = None,
+    lesson: Annotated[str | None, typer.Argument(help="show each exercise of this lesson, such as 03")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show which exercises you have passed or tried."""
-    course, done = manifest.load(), progress.load()
-    shown = _lesson(course, lesson).exercises if lesson else tuple(course.exercises())
-    if as_json:
-        records = [{"id": x.id, "title": x.title, **dataclasses.asdict(done.of(x.id))} for x in shown]
-        _print_json({"exercises": records, "passed": sum(x["status"] == "passed" for x in records)}, done.notice)
+    """Show how many exercises of each lesson you have passed."""
+    try:
+        overview = calls.status(lesson)
+    except ValueError as error:
+        _stop(str(error))
+    if not as_json:
+        typer.echo(repr(overview))
         return
-    table = Table("exercise", "title", box=box.SIMPLE)
-    for column in ("status", "attempts", "hints", "passed"):
-        table.add_column(column, no_wrap=True)
-    for exercise in shown:
-        record = done.of(exercise.id)
-        mark = "✓ " if record.status == "passed" else ""
-        table.add_row(
-            exercise.id, exercise.title, mark + record.status, str(record.attempts), str(record.hints), record.passed
-        )
-    console.print(table)
-    passed = sum(done.of(x.id).status == "passed" for x in shown)
-    following = next((x for x in shown if done.of(x.id).status != "passed"), None)
-    console.print(f"{passed} of {len(shown)} passed.", end=" ")
-    if following:
-        console.print(
-            f"Next: {following.id} {following.title}, in exercises/{course.lesson(following.lesson_id).file_name}"
-        )
-    else:
-        console.print("The lesson is complete." if lesson else "The course is complete.")
-    if done.notice:
-        console.print(f"Note: {done.notice}")
+    course, done = manifest.load(), progress.load()
+    shown = calls.lesson_named(course, lesson).exercises if lesson else course.exercises()
+    records = [{"id": x.id, "title": x.title, **dataclasses.asdict(done.of(x.id))} for x in shown]
+    _print_json({"exercises": records, "passed": sum(x["status"] == "passed" for x in records)}, done.notice)
 
 
 @app.command()
@@ -159,18 +155,10 @@ def reset(lesson: Annotated[str, typer.Argument(help="a lesson, such as 01 or 01
 
     Your version is kept in exercises/kept/.
     """
-    from course_utils.classroom import learner_files
-
-    course = manifest.load()
-    found = _lesson(course, lesson)
     try:
-        kept = learner_files.reset(course, found.id)
-    except learner_files.LearnerFilesError as error:
+        typer.echo(calls.reset(lesson).done)
+    except (ValueError, learner_files.LearnerFilesError) as error:
         _stop(str(error))
-    typer.echo(
-        f"exercise notebook {found.id} has been reset; "
-        + (f"your version is in {kept}" if kept else "you had not changed it")
-    )
 
 
 @app.command()
@@ -206,7 +194,6 @@ def update() -> None:
 
     Gets the newest version with git. A copy of each notebook that you changed goes to kept/ in its folder.
     """
-    from course_utils.classroom import learner_files
 
     def end(number: int, _: object) -> None:
         raise SystemExit(128 + number)  # goes through update, which puts everything back
@@ -311,6 +298,8 @@ def zoo(
 
 def main() -> None:
     """Entry point: an error of the manifest is a sentence, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a Windows code page may lack ✓
     try:
         app()
     except manifest.ManifestError as error:
@@ -330,22 +319,8 @@ def _trust(course: manifest.Course) -> None:
                 notary.sign(nbformat.read(path, as_version=4))
 
 
-def _lesson(course: manifest.Course, given: str) -> manifest.Lesson:
-    """The lesson meant by 01, 1, 01.2, 01_tracing or its file. Ends the command for anything else."""
-    name = Path(given).name
-    number = re.match(r"(\d+)(?:[._].*)?$", name)
-    meant = number[1].zfill(2) if number else name
-    for lesson in course.lessons:
-        if lesson.id == meant and (name.partition("_")[1] == "" or name.removesuffix(".ipynb") in lesson.file_name):
-            return lesson
-    near = [x.id for x in course.lessons if x.id == meant or (len(name) > 2 and name.lower() in x.file_name)]
-    known = ", ".join(x.id for x in course.lessons)
-    _stop(f"there is no lesson {given!r}; " + (f"did you mean {near[0]}?" if near else f"the lessons are {known}"))
-    raise AssertionError
-
-
 def _findings(model: str) -> list[str]:
-    """What is to be known of an archive before it runs. ``ArchiveError`` for what is no file to look at."""
+    """What is to be known of an archive before it runs. ``ArchiveError`` for what is not a file to look at."""
     from course_utils.tools import archive
 
     return list(archive.inspect(model, check=False).dangers)

@@ -7,7 +7,6 @@ an object that the notebook shows as a small card and a terminal as plain text. 
 from __future__ import annotations
 
 import linecache
-import os
 import re
 import sysconfig
 import traceback
@@ -18,7 +17,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from course_utils.classroom import checks, manifest, progress
+from course_utils.classroom import calls, cards, checks, manifest, progress
+from course_utils.classroom.calls import MARKS
+from course_utils.classroom.cards import prose
+from course_utils.classroom.in_notebook import is_demonstration, run_above
 from course_utils.core import limits
 from course_utils.core.errors import compiled_line, one_line
 
@@ -33,11 +35,7 @@ class Status(StrEnum):
 
 
 _REPORT = "Get the newest course with `course update`; if it says this again, report it to the course's authors."
-_MARK = {Status.NOT_ATTEMPTED: "○", Status.NOT_YET: "△", Status.RAISED: "✗", Status.PASSED: "✓"}
-
-
-_CELL = "text-align:left;vertical-align:top"
-_SEEN = "margin:0;white-space:pre-wrap;background:transparent"
+_SEEN = "margin:0;padding:0;white-space:pre-wrap;overflow-wrap:anywhere;background:transparent;color:inherit"
 _NAMELESS = "Could not get name of python class object"
 _LINES_SHOWN = 8
 _SCRIPTED_STUB = re.compile(r"^[ \t]*raise NotImplementedError[ \t]*\n[ \t]*~+ <--- HERE", re.MULTILINE)
@@ -55,13 +53,17 @@ class Outcome:
     next_step: str = ""
     printed: str = ""
     notice: str = ""
+    tally: str = ""
+    next_place: str = ""
+    """Where the next exercise begins, relative to a notebook; empty where the next step is not one."""
 
     @property
-    def _name(self) -> str:
-        return f"{self.exercise_id} {self.title}".rstrip()
+    def _title(self) -> str:
+        tally = f" ({self.tally} in this lesson)" if self.tally else ""
+        return f"{MARKS[self.status]} {f'{self.exercise_id} {self.title}'.rstrip()}: {self.status}{tally}"
 
     def __repr__(self) -> str:
-        lines = [f"{_MARK[self.status]} {self._name}: {self.status}"]
+        lines = [self._title]
         if self.what:
             lines.append(f"  {self.what}")
         width = max((len(label) for label, _ in self.seen), default=0)
@@ -78,20 +80,17 @@ class Outcome:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f'<tr><td style="{_CELL};padding:2px 12px 2px 0;white-space:nowrap">{escape(label)}</td>'
-            f'<td style="{_CELL}"><pre style="{_SEEN}">{escape(text)}</pre></td></tr>'
-            for label, text in self.seen
-        )
+        seen = [[escape(label), f'<pre style="{_SEEN}">{escape(text)}</pre>'] for label, text in self.seen]
+        printed = f'<pre style="{_SEEN}">{escape(self.printed.rstrip())}</pre>'
         parts = [
-            f"<b>{_MARK[self.status]} {escape(self._name)}: {escape(self.status)}</b>",
-            f"<div>{_code(self.what)}</div>" if self.what else "",
-            f'<table style="margin:6px 0;border-collapse:collapse">{rows}</table>' if rows else "",
-            f"<div>Your answer printed:</div><pre>{escape(self.printed.rstrip())}</pre>" if self.printed else "",
-            f"<div><i>Next:</i> {_code(self.next_step)}</div>" if self.next_step else "",
-            f"<div><i>Note:</i> {_code(self.notice)}</div>" if self.notice else "",
+            f"<b>{escape(self._title)}</b>",
+            f"<div>{prose(self.what)}</div>" if self.what else "",
+            cards.rows(seen) if seen else "",
+            f"<div>Your answer printed:</div>{printed}" if self.printed else "",
+            f"<div><i>Next:</i> {cards.link(self.next_step, self.next_place)}</div>" if self.next_step else "",
+            f"<div><i>Note:</i> {prose(self.notice)}</div>" if self.notice else "",
         ]
-        return _card("".join(parts), strong=self.status is Status.PASSED)
+        return cards.card("".join(parts), strong=self.status is Status.PASSED)
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class Hint:
 
     def _repr_html_(self) -> str:
         head = f"<b>Hint {self.level} of {self.levels} for {escape(self.exercise_id)}</b>"
-        return _card(f"{head}<div>{_code(self.text)}</div><div><i>{escape(self.offer)}</i></div>", strong=False)
+        return cards.card(f"{head}<div>{prose(self.text)}</div><div><i>{escape(self.offer)}</i></div>")
 
 
 def check(exercise_id: str, answer: Any = ..., *, seconds: float = limits.SECONDS) -> Outcome:
@@ -124,9 +123,11 @@ def check(exercise_id: str, answer: Any = ..., *, seconds: float = limits.SECOND
     ``None`` count as not attempted. seconds: the processor time that the answer may take. Never raises for an answer.
     """
     outcome = evaluate(exercise_id, answer, seconds=seconds)
-    if _is_demonstration() or not outcome.title:
+    if is_demonstration() or not outcome.title:
         return outcome
-    return replace(outcome, notice=progress.record_attempt(exercise_id, str(outcome.status)).notice)
+    done = progress.record_attempt(exercise_id, str(outcome.status))
+    tally = calls.tally(exercise_id, done) if outcome.status is Status.PASSED else ""
+    return replace(outcome, notice=done.notice, tally=tally)
 
 
 def evaluate(exercise_id: str, answer: Any, *, seconds: float = limits.SECONDS) -> Outcome:
@@ -155,12 +156,14 @@ def evaluate(exercise_id: str, answer: Any, *, seconds: float = limits.SECONDS) 
         what = one_line(error)
         return replace(start, status=Status.RAISED, what=what, next_step=_after(exercise, Status.RAISED))
     status, what, seen, next_step = result.value
+    following = _following(exercise) if status is Status.PASSED else None
     return replace(
         start,
         status=status,
         what=what,
         seen=seen,
         next_step=next_step or _after(exercise, status, bool(seen)),
+        next_place=calls.place(manifest.load(), following) if following else "",
         printed=_shortened(result.printed),
     )
 
@@ -184,7 +187,7 @@ def hint(exercise_id: str, level: int | None = None) -> Hint:
         level = min(progress.load().of(exercise_id).hints + 1, levels)
     if not 1 <= level <= levels:
         raise ValueError(f"exercise {exercise_id} has hints 1 to {levels}; ask for one of these")
-    if not _is_demonstration():
+    if not is_demonstration():
         progress.record_hint(exercise_id, level)
     return Hint(exercise_id, level, levels, exercise.hints[level - 1])
 
@@ -203,7 +206,7 @@ def _judge(run: checks.Check, answer: Any) -> tuple[Status, str, tuple[tuple[str
             raise
         if _is_untouched(error):
             return Status.NOT_ATTEMPTED, "", (), ""
-        return Status.RAISED, one_line(error), _where(error), ""
+        return Status.RAISED, one_line(error), _where(error), run_above(error)
     return Status.PASSED, "", (), ""
 
 
@@ -260,24 +263,12 @@ def _after(exercise: manifest.Exercise, status: Status, seen: bool = False) -> s
         return f"{where}. {offer}"
     if status is Status.NOT_YET:
         return f"Try your answer on the input above, in a cell of its own. {offer}" if seen else offer
-    siblings = manifest.load().lesson(exercise.lesson_id).exercises
-    following = siblings[siblings.index(exercise) + 1 :]
-    if following:
-        return f"{following[0].id} {following[0].title}"
+    if following := _following(exercise):
+        return f"{following.id} {following.title}"
     return "That was the last exercise of this lesson. The solutions notebook says why each answer works."
 
 
-def _is_demonstration() -> bool:
-    """In a lesson or in the solutions a check is shown, not taken. JupyterLab tells the kernel its notebook's path."""
-    return Path(os.environ.get("JPY_SESSION_NAME", "")).parent.name in ("notebooks", "solutions")
-
-
-def _code(text: str) -> str:
-    """Escape for HTML and set `code` between backquotes in code type."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)).replace("\n", "<br>")
-
-
-def _card(body: str, strong: bool) -> str:
-    width = 4 if strong else 2
-    style = f"border-left:{width}px solid currentColor;padding:4px 12px;margin:4px 0;max-width:56em"
-    return f'<div style="{style}">{body}</div>'
+def _following(exercise: manifest.Exercise) -> manifest.Exercise | None:
+    """The next exercise of the same lesson."""
+    siblings = manifest.load().lesson(exercise.lesson_id).exercises
+    return next(iter(siblings[siblings.index(exercise) + 1 :]), None)

@@ -20,6 +20,8 @@ _BLOCK = re.compile(
     r"^(?P<indent>[ \t]*)### BEGIN SOLUTION[ \t]*\n.*?^[ \t]*### END SOLUTION[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
 )
 _MARKER = re.compile(r"(?:BEGIN|END) SOLUTION", re.IGNORECASE)
+_EXERCISE = re.compile(r"^## (?P<id>\d\d\.\d+) · ", re.MULTILINE)
+_CHECKS = re.compile(r"^check\(", re.MULTILINE)
 _TABLE = re.compile(r"(<!-- lessons -->\n).*?(<!-- /lessons -->)", re.DOTALL)
 SOLUTION_ONLY = "solution-only"
 
@@ -54,18 +56,27 @@ def with_frame(course: Course, lesson: Lesson, kind: str) -> NotebookNode:
 
 
 def exercise_from(solution: NotebookNode, course: Course, lesson: Lesson) -> NotebookNode:
-    """The learner's notebook: answers cut out, solution-only cells dropped, no outputs."""
+    """The learner's notebook: answers cut out, solution-only cells dropped, no outputs.
+
+    It begins with the learner's progress. Each answer cell imports `check` itself: run in a fresh kernel, it then says
+    what else to run first (see `in_notebook`).
+    """
     cells = []
     for cell in solution.cells:
         if SOLUTION_ONLY in cell.metadata.get("tags", []):
             continue
         cell = nbformat.from_dict(cell)
         cell.metadata = nbformat.from_dict({})
+        # JupyterLab's own anchor of this heading has a · in it, and links to that lead nowhere.
+        cell.source = _EXERCISE.sub(r'<a id="\g<id>"></a>\n\n\g<0>', cell.source)
         if cell.cell_type == "code":
             cell.source = cut_answer(cell.source, where=f"solutions/{lesson.file_name}, cell {cell.id}")
+            if _CHECKS.search(cell.source):
+                cell.source = f"from course_utils import check\n\n{cell.source}"
             cell.outputs, cell.execution_count = [], None
         cells.append(cell)
-    cells[0] = _markdown("header", header(course, lesson, "exercises"))
+    progress = f'from course_utils import check, hint, reset, status\n\nstatus("{lesson.id}")'
+    cells[:1] = [_markdown("header", header(course, lesson, "exercises")), _code("progress", progress)]
     cells[-1] = _markdown("footer", footer(course, lesson, "exercises"))
     return nbformat.from_dict({**solution, "cells": cells})
 
@@ -107,9 +118,11 @@ def header(course: Course, lesson: Lesson, kind: str) -> str:
         return f"# Solutions {lesson.id} · {lesson.title}\n\n{about}\n\n{items}"
     return (
         f"# Exercises {lesson.id} · {lesson.title}\n\n**{minutes} minutes** · after {back}\n\n{items}\n\n"
-        "Edit the cells that say `YOUR CODE HERE`, then run them: each ends in a check that tells you what it saw. "
-        f'For help, run `hint("{lesson.id}.1")` in a new cell; ask again for a plainer hint. '
-        f"`course reset {lesson.id}` in a terminal brings this notebook back and keeps your copy."
+        "Run the cells from the top. Where one says `YOUR CODE HERE`, write your answer and run the cell: "
+        "its check tells you what it saw.\n\n"
+        f'In a new cell, `hint("{lesson.id}.1")` gives help (run it again for a more specific hint), `status()` shows '
+        f'your progress, and `reset("{lesson.id}")` resets this notebook and keeps a copy of yours. '
+        f"In a terminal: `course hint {lesson.id}.1`, `course status`, `course reset {lesson.id}`."
     )
 
 
@@ -129,7 +142,7 @@ def footer(course: Course, lesson: Lesson, kind: str) -> str:
 
 
 def readme_with_table(readme: str, course: Course) -> str:
-    """The README with the table of lessons between its two markers made anew."""
+    """The README with the table of lessons between its two markers made again."""
     if not _TABLE.search(readme):
         raise DeriveError("README.md: the markers <!-- lessons --> and <!-- /lessons --> are missing; put them back")
     rows = ["| lesson | minutes | afterwards you can | exercises |", "|---|---|---|---|"]
@@ -144,6 +157,12 @@ def readme_with_table(readme: str, course: Course) -> str:
 
 def _link(lesson: Lesson, folder: str) -> str:
     return f"[{lesson.id} · {lesson.title}]({folder}{lesson.file_name})"
+
+
+def _code(cell_id: str, source: str) -> NotebookNode:
+    cell = nbformat.v4.new_code_cell(source)
+    cell.id = cell_id
+    return cell
 
 
 def _markdown(cell_id: str, source: str) -> NotebookNode:

@@ -27,7 +27,7 @@ class LearnerFilesError(RuntimeError):
 
 
 def reset(course: Course, lesson_id: str) -> Path | None:
-    """Write the lesson's exercise notebook anew from its solutions.
+    """Write the lesson's exercise notebook again, from its solutions.
 
     Returns where the learner's version was kept, relative to the course; None if it was as new. ``KeyError`` for an
     unknown lesson, :class:`LearnerFilesError` for one without exercises.
@@ -67,7 +67,7 @@ def update(course: Course) -> Iterator[str]:
     root = course.root
     if not (root / ".git").exists():
         raise LearnerFilesError(
-            "this folder is no git clone. Unpack the new version beside it, "
+            "this folder is not a git clone. Unpack the new version beside it, "
             "then copy exercises/ and progress.json over."
         )
     try:
@@ -263,8 +263,8 @@ def _target(root: Path) -> str:
     upstream = _git_or_none(root, "rev-parse", "--abbrev-ref", "--symbolic-full-name", "@{upstream}")
     if upstream is None:
         raise LearnerFilesError(
-            f"your branch {branch} follows no branch of the course. Go back to the course's branch (git switch main), "
-            f"or let it follow (git branch --set-upstream-to=origin/main {branch}), then update."
+            f"your branch {branch} tracks no branch of the course. Go back to the course's branch (git switch main), "
+            f"or let it track that one (git branch --set-upstream-to=origin/main {branch}), then update."
         )
     target = _git(root, "rev-parse", upstream)
     if not _is_ancestor(root, "HEAD", target) and not _is_ancestor(root, target, "HEAD"):
@@ -450,7 +450,7 @@ def _git(root: Path, *arguments: str, lock: int | None = None) -> str:
         told = done.stderr.decode("utf-8", "replace").strip() or done.stdout.decode("utf-8", "replace").strip()
         lines = [line.strip() for line in told.splitlines() if line.strip() and not line.startswith("hint:")]
         reason = "\n  ".join(["", *lines]) if lines else " it ended without a message"
-        raise LearnerFilesError(f"git {arguments[0]} failed:{reason}\nNothing was changed; mend that and try again.")
+        raise LearnerFilesError(f"git {arguments[0]} failed:{reason}\nNothing was changed; fix that and try again.")
     return done.stdout.decode("utf-8", "replace").strip()
 
 

@@ -119,7 +119,7 @@ def _load(root: Path) -> Course:
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{FILE_NAME} cannot be read ({error}); save it as a UTF-8 file") from None
     except tomllib.TOMLDecodeError as error:
-        raise ManifestError(f"{FILE_NAME} is not valid TOML: {error}; mend that line") from None
+        raise ManifestError(f"{FILE_NAME} is not valid TOML: {error}; correct that line") from None
     course = _Reader(data, "course.toml")
     title = course.text("title")
     lessons = tuple(_lesson(_Reader(item, f"lesson {n}")) for n, item in enumerate(course.tables("lessons")))
@@ -169,7 +169,7 @@ def _check_order(lessons: tuple[Lesson, ...]) -> None:
             )
         for need in lesson.needs:
             if need not in seen:
-                raise ManifestError(f"lesson {lesson.id} needs {need!r}, which is no earlier lesson; change needs")
+                raise ManifestError(f"lesson {lesson.id} needs {need!r}, which is not an earlier lesson; change needs")
         seen.append(lesson.id)
 
 

@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 
 
 def read(path: Path) -> NotebookNode:
-    """The notebook in ``path`` (nbformat 4). Raises what nbformat raises for a file that is no notebook."""
+    """The notebook in ``path`` (nbformat 4). Raises what nbformat raises for a file that is not a notebook."""
     with path.open(encoding="utf-8") as file:
         return nbformat.read(file, as_version=4)
 

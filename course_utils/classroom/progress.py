@@ -70,8 +70,13 @@ def load(path: Path | None = None) -> Progress:
 
 
 def record_attempt(exercise_id: str, status: str, path: Path | None = None) -> Progress:
-    """Note the outcome of a check. A passed exercise stays passed. Returns the progress as it is now on disk."""
+    """Note the outcome of a check, and return the progress as it is now on disk.
+
+    A passed exercise stays passed. A check of an untouched cell is no attempt: "Run All" checks every cell.
+    """
     progress = load(path)
+    if status == "not attempted":
+        return progress
     record = progress.records.setdefault(exercise_id, Record())
     record.attempts += 1
     if record.status != "passed":

@@ -5,7 +5,7 @@ import torch
 from tests.answers import right, wrong
 
 
-@wrong("does not hold for 2")
+@wrong("is not correct for 2")
 def size_as_a_python_int():
     def centred(images):
         rows = images.reshape(int(images.shape[0]), -1)
@@ -14,7 +14,7 @@ def size_as_a_python_int():
     return centred
 
 
-@wrong("does not hold for 2")
+@wrong("is not correct for 2")
 def size_from_a_loop():
     def centred(images):
         rows = torch.stack([image.flatten() for image in images])
@@ -23,7 +23,7 @@ def size_from_a_loop():
     return centred
 
 
-@wrong("does not hold for 2")
+@wrong("is not correct for 2")
 def size_written_down_as_seen():
     def centred(images):
         rows = images.reshape(len(images.tolist()), -1)

@@ -7,7 +7,7 @@ import torch
 from tests.answers import right, wrong
 
 
-@wrong("does not hold for width 16")
+@wrong("is not correct for width 16")
 def root_by_math():
     def placed(x):
         return x / math.sqrt(x.shape[2]) + torch.arange(x.shape[1]).unsqueeze(1)
@@ -15,7 +15,7 @@ def root_by_math():
     return placed
 
 
-@wrong("does not hold for 9")
+@wrong("is not correct for 9")
 def steps_by_range():
     def placed(x):
         steps = torch.tensor([[float(i)] for i in range(x.shape[1])])
@@ -24,7 +24,7 @@ def steps_by_range():
     return placed
 
 
-@wrong("does not hold for 9")
+@wrong("is not correct for 9")
 def steps_by_stack():
     def placed(x):
         scaled = x / x.shape[2] ** 0.5
@@ -80,7 +80,7 @@ def already_traced():
     return torch.jit.trace(by_recorded_sizes(), torch.rand(1, 3, 2))
 
 
-@wrong("does not hold for 2049")
+@wrong("is not correct for 2049")
 def a_table_of_64_steps():
     def placed(x):
         return x / x.shape[2] ** 0.5 + torch.arange(64.0)[:, None][: x.shape[1]]
@@ -88,7 +88,7 @@ def a_table_of_64_steps():
     return placed
 
 
-@wrong("does not hold for 2049")
+@wrong("is not correct for 2049")
 def a_table_of_1000_steps():
     def placed(x):
         return x / x.shape[2] ** 0.5 + torch.arange(1000.0)[:, None][: x.shape[1]]

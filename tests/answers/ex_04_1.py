@@ -35,12 +35,12 @@ def lazily(images):
     return images
 
 
-@wrong("does not hold for one that needs four rounds")
+@wrong("is not correct for one that needs four rounds")
 def left_as_it_was():
     return plain
 
 
-@wrong("does not hold for one that needs four rounds")
+@wrong("is not correct for one that needs four rounds")
 def counted_in_python():
     def dim_alive(images):
         rounds, mean = 0, float(images.mean())
@@ -118,7 +118,7 @@ def greater_or_equal():
     return halves_at_the_limit
 
 
-@wrong("does not hold for one that needs seventeen")
+@wrong("is not correct for one that needs seventeen")
 def four_rounds_by_where():
     def dim_alive(images):
         for _ in range(4):

@@ -58,7 +58,7 @@ def no_script_at_all():
     return last_level_for_any
 
 
-@wrong("does not hold for 9")
+@wrong("is not correct for 9")
 def a_list_made_outside():
     return lambda x: settle_columns(list(x.unbind(1)))
 
@@ -96,7 +96,7 @@ class Settle(torch.nn.Module):
         return level
 
 
-@wrong("does not hold for 70")
+@wrong("is not correct for 70")
 def at_most_64_steps():
     @torch.jit.script
     def settle_some(x):

@@ -50,7 +50,7 @@ def eager_when_in_doubt():
     return convert
 
 
-@wrong("there is a conversion that holds, and your function returns None")
+@wrong("there is a correct conversion, and your function returns None")
 def gives_up_after_the_first():
     def convert(model, example, others):
         try:
@@ -62,7 +62,7 @@ def gives_up_after_the_first():
     return convert
 
 
-@wrong("no conversion holds, and your function returns one")
+@wrong("no conversion is correct, and your function returns one")
 def any_conversion_in_the_end():
     def convert(model, example, others):
         try:

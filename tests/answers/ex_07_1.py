@@ -106,7 +106,7 @@ def never_waits():
     return measured(wait="never")
 
 
-@wrong("it is no median")
+@wrong("it is not a median")
 def mean():
     return measured(summary=statistics.mean)
 

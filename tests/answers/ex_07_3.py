@@ -80,7 +80,7 @@ def reads_the_graph_of_the_module():
     return calls_until_optimised
 
 
-@wrong("is no whole number")
+@wrong("is not a whole number")
 def graph_instead_of_a_number():
     def calls_until_optimised(scripted, x):
         with torch.no_grad():

@@ -80,12 +80,12 @@ def inputs_forgotten():
     return make(inputs_too=False)
 
 
-@wrong("Not seen: a buffer is left with another value")
+@wrong("Not seen: a buffer is left with a different value")
 def buffers_forgotten():
     return make(buffers=False)
 
 
-@wrong("Not seen: the second call gives another result")
+@wrong("Not seen: the second call returns a different result")
 def one_call():
     return make(seeds=(0,))
 

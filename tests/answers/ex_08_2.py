@@ -7,7 +7,7 @@ import torch
 from tests.answers import right, wrong
 
 
-@wrong("Too tight: an honest rounding is refused")
+@wrong("Too tight: an honest rounding is rejected")
 def defaults_of_float32():
     return lambda model, x: (1.3e-6, 1e-5)
 
@@ -17,12 +17,12 @@ def whatever_makes_it_green():
     return lambda model, x: (0.1, 0.1)
 
 
-@wrong("Too tight: an honest rounding is refused")
+@wrong("Too tight: an honest rounding is rejected")
 def relative_only():
     return lambda model, x: (32 * torch.finfo(x.dtype).eps, 0.0)
 
 
-@wrong("Too tight: an honest rounding is refused")
+@wrong("Too tight: an honest rounding is rejected")
 def scale_forgotten():
     return lambda model, x: (0.0, 32 * torch.finfo(x.dtype).eps)
 
@@ -32,7 +32,7 @@ def dtype_forgotten():
     return lambda model, x: (0.0, 0.02 * model(x).abs().max().item())
 
 
-@wrong("Too tight: an honest rounding is refused")
+@wrong("Too tight: an honest rounding is rejected")
 def one_step_of_rounding():
     return lambda model, x: (0.0, 0.5 * torch.finfo(x.dtype).eps * model(x).abs().max().item())
 
@@ -73,6 +73,6 @@ def by_a_table():
     return lambda model, x: (0.0, shares[x.dtype] * float(model(x).detach().abs().max()))
 
 
-@wrong("Too tight: an honest rounding is refused")
+@wrong("Too tight: an honest rounding is rejected")
 def two_steps_of_the_greatest():
     return lambda model, x: (0.0, 2 * torch.finfo(x.dtype).eps * model(x).abs().max().item())

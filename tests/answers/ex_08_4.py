@@ -57,7 +57,7 @@ def test_allclose():
 """)
 
 
-@wrong("A good archive (scripted) is refused")
+@wrong("A good archive (scripted) is rejected")
 def eager_in_train_mode():
     return gate("""
 def test_same():
@@ -65,7 +65,7 @@ def test_same():
 """)
 
 
-@wrong("A good archive (frozen) is refused")
+@wrong("A good archive (frozen) is rejected")
 def to_the_last_bit():
     return gate("""
 def test_same():
@@ -132,7 +132,7 @@ def check_same():
 """)
 
 
-@wrong("`gate` is no Python file")
+@wrong("`gate` is not a Python file")
 def not_closed():
     return gate("""
 def test_same(:
@@ -140,7 +140,7 @@ def test_same(:
 """)
 
 
-@wrong("`gate` is no text")
+@wrong("`gate` is not a string")
 def a_function():
     def test_same():
         pass

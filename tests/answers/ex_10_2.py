@@ -231,7 +231,7 @@ def guarded_by_the_other_question():
     return GuardedTracing
 
 
-@wrong("gives another result than `Level`")
+@wrong("returns a different result from `Level`")
 def left_before_the_calculation():
     return ReturnsEarly
 
@@ -241,7 +241,7 @@ def numbers_in_the_log():
     return RawNumbers
 
 
-@wrong("The answer is no module class")
+@wrong("The answer is not a module class")
 def an_instance():
     return NoLog()
 

@@ -53,7 +53,7 @@ def folders_of_one_system():
     return origin
 
 
-@wrong("The number of the line is no int")
+@wrong("The number of the line is not an int")
 def the_number_as_text():
     def origin(message):
         file, line, source = step(original(message), -1)

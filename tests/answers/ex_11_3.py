@@ -153,7 +153,7 @@ def the_first_of_the_others():
     return tried((True, False), lambda example, others: [example, others[0]])
 
 
-@wrong("within a tolerance that holds near zero, too")
+@wrong("within a tolerance that works near zero, too")
 def a_relative_tolerance_only():
     exporter_loaded()
 

@@ -16,7 +16,7 @@ def declared_with_one_image():
     return lambda model, example: export(model, (example,), dynamic_shapes=({0: Dim("batch")},))
 
 
-@wrong("does not hold for a batch of 2")
+@wrong("is not correct for a batch of 2")
 def auto_with_one_image():
     return lambda model, example: export(model, (example,), dynamic_shapes=({0: Dim.AUTO},))
 
@@ -26,7 +26,7 @@ def a_batch_of_forty():
     return lambda model, example: export(model, (example.repeat(40, 1, 1, 1),))
 
 
-@wrong("does not hold for a batch of 40")
+@wrong("is not correct for a batch of 40")
 def too_small_a_bound():
     def small(model, example):
         return export(model, (torch.cat([example] * 2),), dynamic_shapes=({0: Dim("batch", max=32)},))
@@ -34,7 +34,7 @@ def too_small_a_bound():
     return small
 
 
-@wrong("is no ExportedProgram")
+@wrong("is not an ExportedProgram")
 def the_module_of_it():
     def module(model, example):
         return export(model, (torch.cat([example] * 2),), dynamic_shapes=({0: Dim.AUTO},)).module()
@@ -60,7 +60,7 @@ def dynamic_with_one_image():
     return lambda model, example: export(model, (example,), dynamic_shapes=({0: Dim.DYNAMIC},))
 
 
-@wrong("does not hold for a batch of 65")
+@wrong("is not correct for a batch of 65")
 def at_most_64():
     return lambda model, example: export(model, (example.repeat(2, 1, 1, 1),), dynamic_shapes=({0: Dim("n", max=64)},))
 
@@ -73,7 +73,7 @@ def at_most_a_thousand():
     return bounded
 
 
-@wrong("does not hold for a batch of 2")
+@wrong("is not correct for a batch of 2")
 def the_model_in_place_of_its_module():
     def dressed(model, example):
         program = export(model, (example,))

@@ -16,7 +16,7 @@ def converted_and_believed():
     return lambda path, example, others: converted(path, example)
 
 
-@wrong("For a counter in an int nothing that the converter gives holds")
+@wrong("For a counter in an int no program from the converter is correct")
 def one_call_compared():
     def recover(path, example, others):
         try:
@@ -40,7 +40,7 @@ def gives_up():
     return lambda path, example, others: None
 
 
-@wrong("is no ExportedProgram")
+@wrong("is not an ExportedProgram")
 def the_archive_itself():
     return lambda path, example, others: torch.jit.load(path)
 
@@ -102,7 +102,7 @@ def by_parity():
     return recover
 
 
-@wrong("For a branch on the number of rows nothing that the converter gives holds")
+@wrong("For a branch on the number of rows no program from the converter is correct")
 def compared_on_the_example_alone():
     def recover(path, example, others):
         try:

@@ -3,7 +3,7 @@
 from tests.answers import right, wrong
 
 
-@wrong("Your guard lets another dtype through")
+@wrong("Your function lets another dtype through")
 def shapes_only():
     def guarded(package, example, most):
         def call(x):
@@ -29,7 +29,7 @@ def memory_as_it_is():
     return guarded
 
 
-@wrong("Your guard refuses 1 rows")
+@wrong("Your function rejects 1 rows")
 def the_shape_of_the_example():
     def guarded(package, example, most):
         def call(x):
@@ -42,7 +42,7 @@ def the_shape_of_the_example():
     return guarded
 
 
-@wrong("Your guard lets no rows through")
+@wrong("Your function lets no rows through")
 def no_lower_bound():
     def guarded(package, example, most):
         def call(x):
@@ -100,7 +100,7 @@ def in_one_list():
     return guarded
 
 
-@wrong("Your guard lets another dtype of the same width through")
+@wrong("Your function lets another dtype of the same width through")
 def as_many_bytes():
     def guarded(package, example, most):
         def call(x):
@@ -115,7 +115,7 @@ def as_many_bytes():
     return guarded
 
 
-@wrong("Your guard lets one dimension more in the middle through")
+@wrong("Your function lets one dimension more in the middle through")
 def the_last_size_only():
     def guarded(package, example, most):
         def call(x):
@@ -128,7 +128,7 @@ def the_last_size_only():
     return guarded
 
 
-@wrong("Your guard lets another size in the middle through")
+@wrong("Your function lets another size in the middle through")
 def the_last_size_and_the_dimensions():
     def guarded(package, example, most):
         def call(x):
@@ -143,7 +143,7 @@ def the_last_size_and_the_dimensions():
     return guarded
 
 
-@wrong("For a tensor without dimensions your guard raises another error")
+@wrong("For a tensor without dimensions your function raises another error")
 def rows_first():
     def guarded(package, example, most):
         def call(x):

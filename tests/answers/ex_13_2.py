@@ -49,7 +49,7 @@ def compared_on_the_example_alone():
     return converted
 
 
-@wrong("is no ScriptModule")
+@wrong("is not a ScriptModule")
 def the_advice_itself():
     return lambda model, inputs: recommend(model, inputs[0], inputs[1:])
 

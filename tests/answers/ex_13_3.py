@@ -27,7 +27,7 @@ def the_fastest_of_all():
     return deployed
 
 
-@wrong("another candidate that holds is faster")
+@wrong("another correct candidate is faster")
 def one_call_with_a_stopwatch():
     def deployed(reference, candidates, inputs, tolerance):
         def first_call(form):
@@ -105,7 +105,7 @@ def by_the_ratio_of_a_report():
     return deployed
 
 
-@wrong("another candidate that holds is faster")
+@wrong("another correct candidate is faster")
 def the_last_that_holds():
     def deployed(reference, candidates, inputs, tolerance):
         right = [name for name, form in candidates.items() if check_parity(reference, form, inputs, **tolerance)]
@@ -114,7 +114,7 @@ def the_last_that_holds():
     return deployed
 
 
-@wrong("another candidate that holds is faster")
+@wrong("another correct candidate is faster")
 def without_the_relative_tolerance():
     def deployed(reference, candidates, inputs, tolerance):
         loose = {"rtol": 0.0, "atol": tolerance["atol"]}
@@ -124,7 +124,7 @@ def without_the_relative_tolerance():
     return deployed
 
 
-@wrong("another candidate that holds is faster")
+@wrong("another correct candidate is faster")
 def without_the_absolute_tolerance():
     def deployed(reference, candidates, inputs, tolerance):
         loose = {"rtol": tolerance["rtol"], "atol": 0.0}

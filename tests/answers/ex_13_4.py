@@ -36,7 +36,7 @@ def in_the_mode_in_which_it_came():
     return to_serve
 
 
-@wrong("expects another result than the file gives")
+@wrong("expects a different result from the file's")
 def called_before_it_is_saved():
     def to_serve(model, args, folder):
         model.eval()
@@ -48,7 +48,7 @@ def called_before_it_is_saved():
     return to_serve
 
 
-@wrong("expects another result than the file gives")
+@wrong("expects a different result from the file's")
 def expected_from_training_mode():
     def to_serve(model, args, folder):
         expected = copy.deepcopy(model).train()(*args)
@@ -58,7 +58,7 @@ def expected_from_training_mode():
     return to_serve
 
 
-@wrong("is no TorchScript archive")
+@wrong("is not a TorchScript archive")
 def the_request_by_torch_save():
     def to_serve(model, args, folder):
         model.eval().save(folder / "model.pt")
@@ -118,7 +118,7 @@ def arguments_as_the_call_left_them():
     return to_serve
 
 
-@wrong("is another value than the one that was given")
+@wrong("differs from the one that was given")
 def another_rate():
     def to_serve(model, args, folder):
         model.eval().save(folder / "model.pt")

@@ -31,7 +31,7 @@ def body(rounds, signal):
     return rounds + 1, smooth(signal)
 
 
-@wrong("torch refuses your successor")
+@wrong("torch rejects your successor")
 def exported_as_it_stands():
     return lambda model, example: export(model, (example,), **ROWS)
 
@@ -72,7 +72,7 @@ def fixed_number_of_rows():
     return successor
 
 
-@wrong("is no ExportedProgram")
+@wrong("is not an ExportedProgram")
 def the_module_of_it():
     def successor(model, example):
         new = New(model.rate, lambda n, s: (jump(s) > model.limit) & (n < 20), body)

@@ -73,7 +73,7 @@ def random_numbers():
     return lambda: ("noisy", Noisy().eval(), *two_sizes())
 
 
-@wrong("No conversion of your model holds")
+@wrong("No conversion of your model is correct")
 def neither_traced_nor_scripted():
     return lambda: ("neither", Unconvertible().eval(), torch.rand(2, 3), [-torch.rand(5, 3)])
 

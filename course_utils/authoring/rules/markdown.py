@@ -65,6 +65,13 @@ def parse(markdown: str) -> Page:
     return page
 
 
+def parse_html(html: str) -> Page:
+    """Read HTML, such as the output of a cell."""
+    page = Page()
+    _read_html(page, html)
+    return page
+
+
 def of(cell: Cell) -> Page:
     """The Markdown of a text cell; an empty page for a code cell."""
     return parse(cell.source if cell.kind == "markdown" else "")

@@ -16,6 +16,7 @@ LINE_LENGTH = 100
 SHOWS_WARNING = "shows-warning"
 TAGS = (SHOWS_WARNING, RAISES_TAG, UNCOMPARED_TAG, generate.SOLUTION_ONLY)
 MAGICS = re.compile(r"^\s*%{1,2}(?:time|timeit|prun|memit|mprun|lprun)\b", re.MULTILINE)
+_MERMAID = re.compile(r"^```mermaid\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FORBIDDEN_WORDS = re.compile(r"\b(simply|just)\b", re.IGNORECASE)
 
 
@@ -72,7 +73,7 @@ def lessons_have_their_sections(course: Course) -> list[str]:
 
 
 def figures_have_captions(course: Course) -> list[str]:
-    """Each lesson shows a figure; each figure has a caption beside it, and each image of the text a description."""
+    """Each lesson shows a figure; each figure has a caption beside it and an alternative text, as have all images."""
     problems = []
     for book in books(course, *FOLDERS):
         figures = [at for at, cell in enumerate(book.cells) if _shows_figure(cell)]
@@ -91,6 +92,15 @@ def figures_have_captions(course: Course) -> list[str]:
             for target, alternative in markdown.of(cell).images
             if not alternative.strip()
         ]
+        for cell in book.cells:
+            where = f"{book.name}, cell {cell.id}"
+            if any(not alternative.strip() for alternative in _pictures(cell)):
+                problems.append(f"{where}: its picture has no alternative text; display core.pictures.image_html")
+            problems += [
+                f"{where}: its diagram has no title for a screen reader; begin it with accTitle:"
+                for diagram in _MERMAID.findall(cell.source)
+                if not re.search(r"^\s*accTitle: \S", diagram, re.MULTILINE)
+            ]
     return problems
 
 
@@ -137,8 +147,14 @@ def _cells_under(book: Book, title: str) -> list[Cell] | None:
 
 
 def _shows_figure(cell: Cell) -> bool:
-    for output in cell.outputs:
-        data = output.get("data", {})
-        if any(kind.startswith("image/") for kind in data) or "<svg" in joined(data.get("text/html", "")):
-            return True
-    return False
+    return bool(_pictures(cell))
+
+
+def _pictures(cell: Cell) -> list[str]:
+    """The alternative text of each picture in the outputs; only HTML can give one."""
+    found = []
+    for data in (output.get("data", {}) for output in cell.outputs):
+        html = joined(data.get("text/html", ""))
+        found += [alternative for _, alternative in markdown.parse_html(html).images]
+        found += [""] * (any(kind.startswith("image/") for kind in data) + html.count("<svg"))
+    return found

@@ -108,7 +108,7 @@ def every_batch_size(answer: Any) -> None:
         reference,
         answer,
         [images[:4], images[:2]],
-        "The function itself, not yet traced, gives another result than the given one.",
+        "The function itself, not yet traced, returns a different result from the given one.",
         look_at="what the given function computes: one row for each image, minus the mean of that row",
     )
     traced = answer if isinstance(answer, torch.jit.ScriptFunction) else torch.jit.trace(answer, images[:4])
@@ -117,7 +117,7 @@ def every_batch_size(answer: Any) -> None:
             reference,
             traced,
             images[:n],
-            f"Traced with 4 images, it does not hold for {n}.",
+            f"Traced with 4 images, it is not correct for {n}.",
             look_at="where the number 4 stands in the trace: `print(torch.jit.trace(your_function, images[:4]).code)`",
         )
 
@@ -136,7 +136,7 @@ def free_size(answer: Any) -> None:
         reference,
         answer,
         [x[:, :5, :4]],
-        "The function itself, not yet traced, gives another result than the given one.",
+        "The function itself, not yet traced, returns a different result from the given one.",
         look_at="the given function: the root of the width divides, the number of the step is added",
     )
     traced = answer if isinstance(answer, torch.jit.ScriptFunction) else torch.jit.trace(answer, x[:, :5, :4])
@@ -144,7 +144,7 @@ def free_size(answer: Any) -> None:
         reference,
         traced,
         x[:, :5],
-        "Traced with width 4, it does not hold for width 16.",
+        "Traced with width 4, it is not correct for width 16.",
         look_at="how the root of the width is taken, and what kind of number that needs",
     )
     long = torch.zeros(1, 2049, 4)
@@ -153,7 +153,7 @@ def free_size(answer: Any) -> None:
             reference,
             traced,
             given,
-            f"Traced with 5 steps, it does not hold for {length}.",
+            f"Traced with 5 steps, it is not correct for {length}.",
             look_at="how the numbers of the steps are made, and what `.code` shows for them",
         )
 

@@ -40,14 +40,14 @@ def alive_in_a_trace(answer: Any) -> None:
         reference,
         answer,
         [dark, grey, bright],
-        "The function itself, not yet traced, gives another result than the given one.",
+        "The function itself, not yet traced, returns a different result from the given one.",
         look_at="the given function: halve while the mean is above 0.25, and leave the rest alone",
     )
     expect_parity(
         reference,
         answer,
         torch.full((2, 2), 0.25),
-        "The function itself gives another result for a batch whose mean is 0.25 to the digit.",
+        "The function itself returns a different result for a batch whose mean is 0.25 to the digit.",
         look_at="the given condition: at 0.25 it is not true",
     )
     uneven = torch.stack([torch.full((4,), 0.9), torch.full((4,), 0.1), torch.full((4,), 0.2)])
@@ -55,7 +55,7 @@ def alive_in_a_trace(answer: Any) -> None:
         reference,
         answer,
         [uneven, uneven.flip(0)],
-        "The function itself gives another result for a batch of images that are not equally bright.",
+        "The function itself returns a different result for a batch of images that are not equally bright.",
         look_at="whose mean decides: that of the whole batch, not of each image or of one of them",
     )
     traced = torch.jit.trace(_Calls(answer, 1.0), grey)
@@ -69,7 +69,7 @@ def alive_in_a_trace(answer: Any) -> None:
             lambda images: reference(images) + 1.0,
             traced,
             images,
-            f"Traced with a batch that needs one round, it does not hold for one that {rounds}.",
+            f"Traced with a batch that needs one round, it is not correct for one that {rounds}.",
             look_at="`print(torch.jit.trace(your_function, images).code)`: is there a loop, or a call to one? "
             "And does a number go into that call?",
         )
@@ -90,7 +90,7 @@ def every_number_of_steps(answer: Any) -> None:
         reference,
         answer,
         [x[:, :4], x[:, :1]],
-        "The function itself, not yet traced, gives another result than the given one.",
+        "The function itself, not yet traced, returns a different result from the given one.",
         look_at="the given function: dimension 1 holds the steps, the first of them is where it starts",
     )
     traced = torch.jit.trace(_Calls(answer, 0.0), x[:, :4])
@@ -100,10 +100,10 @@ def every_number_of_steps(answer: Any) -> None:
             reference,
             traced,
             given,
-            f"Traced with 4 steps, it does not hold for {steps}.",
+            f"Traced with 4 steps, it is not correct for {steps}.",
             look_at=_where_the_steps_are(traced),
         )
-    expect_parity(reference, traced, x[:1, :4], "Traced with a batch of 3, it does not hold for a batch of 1.")
+    expect_parity(reference, traced, x[:1, :4], "Traced with a batch of 3, it is not correct for a batch of 1.")
 
 
 def _where_the_steps_are(traced: Any) -> str:
@@ -182,7 +182,7 @@ def sparing_reader(answer: Any) -> None:
         with torch.no_grad():
             for images, what, look in (
                 (full[:2], "It differs from the backbone for a batch with ink.", network),
-                (full, "It does not hold for a batch of 5.", network),
+                (full, "It is not correct for a batch of 5.", network),
                 (half, "It differs where some images of a batch are blank and others are not.", decides),
                 (first, "It differs where only the first image of a batch has ink.", decides),
                 (last, "It differs where only the last image of a batch has ink.", decides),
@@ -290,14 +290,14 @@ def a_zoo_converted(answer: Any) -> None:
         if ways == "neither":
             if converted is not None:
                 raise NotYet(
-                    f"For {name} no conversion holds, and your function returns one.",
+                    f"For {name} no conversion is correct, and your function returns one.",
                     seen={"yours": type(converted).__name__, "expected": "None"},
                     look_at="whether what you return was compared with eager, on `others` too",
                 )
             continue
         if converted is None:
             raise NotYet(
-                f"For {name} there is a conversion that holds, and your function returns None.",
+                f"For {name} there is a correct conversion, and your function returns None.",
                 look_at="whether you try both ways, also when the first raises, or converts and then differs",
             )
         if not isinstance(converted, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):

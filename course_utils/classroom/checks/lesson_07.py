@@ -145,7 +145,7 @@ def _expect_the_median(answer: Any, x: Tensor) -> None:
     timed = "0.9, 1.0, 1.1 in turns, and 100 twice"
     if seconds > 1.15 and seconds < 50:
         raise NotYet(
-            "One interrupted call moves your result: it is no median.",
+            "One interrupted call moves your result: it is not a median.",
             seen={"seconds of the calls": timed, "yours": f"{seconds:.4g}", "median": "1"},
             look_at="how the times of single calls become one number",
         )
@@ -299,7 +299,10 @@ def _expect_frozen(frozen: Any, names: list[str]) -> None:
 def _expect_methods(reference: nn.Module, frozen: Any, names: list[str], x: Tensor) -> None:
     if "decide" in names:
         expect_parity(
-            reference.decide, frozen.decide, [x], "The preserved method `decide` gives another result than the model's."
+            reference.decide,
+            frozen.decide,
+            [x],
+            "The preserved method `decide` returns a different result from the model's.",
         )
     if "threshold" in names:
         frozen.threshold = -1.0
@@ -310,7 +313,7 @@ def _expect_methods(reference: nn.Module, frozen: Any, names: list[str], x: Tens
         if frozen.served != 0:
             raise NotYet("The preserved method `reset` does not reset.", seen={"served": frozen.served})
     if "names" in names and frozen.names != ["a", "b"]:
-        raise NotYet("A preserved attribute has another value.", seen={"names": frozen.names})
+        raise NotYet("A preserved attribute has a different value.", seen={"names": frozen.names})
 
 
 # -- 07.3 -------------------------------------------------------------------------------------------------------------
@@ -388,7 +391,7 @@ def _expect_calls(answer: Any, model: Any, x: Tensor, wanted: int, what: str) ->
         raise NotYet(NOTHING, look_at="the last line of your function: `return` the number of calls")
     if isinstance(said, bool) or not isinstance(said, int):
         raise NotYet(
-            "The answer is no whole number.",
+            "The answer is not a whole number.",
             seen={"yours": f"{said!r}"},
             look_at="what is asked for: how many calls were made",
         )

@@ -165,12 +165,12 @@ def _differing() -> Iterator[tuple[str, nn.Module, nn.Module, list[Tensor]]]:
     yield "dropout does nothing in train mode", drop, _trace(drop, x), [x]
     yield "NaN becomes 0", _Double(), _Cleaned(), [x, holes]
     yield "the input is changed in place", _Spares(), _Edits(), [x]
-    yield "a buffer is left with another value", _Count(1.0), _Count(2.0), [x]
+    yield "a buffer is left with a different value", _Count(1.0), _Count(2.0), [x]
     train = nn.Dropout(0.5).train()
     yield "the trace keeps dropout in eval mode", train, _trace(train, x), [x]
     yield "the result is off by one per cent", _Double(), _OnePercent(), [x]
     yield "the converted one raises for the second input", _Double(), torch.jit.script(_Raises()), [x, -x]
-    yield "the second call gives another result", _Second(True), torch.jit.script(_Second(False)), [x]
+    yield "the second call returns a different result", _Second(True), torch.jit.script(_Second(False)), [x]
 
 
 def _agreeing() -> Iterator[tuple[str, nn.Module, nn.Module, list[Tensor]]]:
@@ -238,8 +238,8 @@ _LOOK_AT = {
     "a buffer that the converted one no longer has": "the task: only buffers that both have are compared",
     "NaN becomes 0": "an input with NaN is among `inputs`: what does your comparison say about NaN and 0",
     "the input is changed in place": "the input after the call, beside the input before it",
-    "a buffer is left with another value": "`named_buffers` of both, after the calls",
-    "the second call gives another result": "how often you call each side, and whether it is the same copy each time",
+    "a buffer is left with a different value": "`named_buffers` of both, after the calls",
+    "the second call returns a different result": "how often you call each side, and whether it is the same copy",
     "a sum in another order": "your tolerance: the two differ by a rounding",
     "NaN and inf on both sides": "what your comparison says about NaN in the same place: `equal_nan`",
     "dropout, which is random in train mode": "the seed that each side starts from",
@@ -325,7 +325,7 @@ def a_defended_tolerance(answer: Any) -> None:
                 for name, out in _honest(model, given):
                     if not _close(out, eager, rtol, atol):
                         raise NotYet(
-                            f"Too tight: an honest rounding is refused ({name}).",
+                            f"Too tight: an honest rounding is rejected ({name}).",
                             seen={"model": place, "greatest difference": _gap(out, eager), "yours": yours},
                             look_at=_tight(out, eager, atol),
                         )
@@ -566,7 +566,7 @@ def a_gate(answer: Any) -> None:
     """The text of a pytest file that passes for good archives and fails for bad ones."""
     if not isinstance(answer, str):
         raise NotYet(
-            "`gate` is no text.",
+            "`gate` is not a string.",
             seen={"you gave": f"an object of type {type(answer).__name__}"},
             look_at="the given `gate`: a file between triple quotes",
         )
@@ -574,7 +574,7 @@ def a_gate(answer: Any) -> None:
         compile(answer, "test_gate.py", "exec")
     except SyntaxError as error:
         raise NotYet(
-            "`gate` is no Python file.",
+            "`gate` is not a Python file.",
             seen={"line": f"{error.lineno}: {(error.text or '').strip()}", "Python": error.msg},
             look_at="the line it names, as it stands in the text",
         ) from None
@@ -591,7 +591,7 @@ def a_gate(answer: Any) -> None:
     for (name, good, _), result in zip(archives, results, strict=True):
         if good and result.failed:
             raise NotYet(
-                f"A good archive ({name}) is refused.",
+                f"A good archive ({name}) is rejected.",
                 seen={"archive": name, "pytest": result.failed[0]},
                 look_at="how close is close enough where weights were folded, and the mode of the eager model",
             )

@@ -92,7 +92,7 @@ def smallest_refused(answer: Any) -> None:
         strange = [name for name in found if not isinstance(name, str) or name not in before]
         if strange:
             raise NotYet(
-                "What you return holds something that is no name of a submodule.",
+                "What you return holds something that is not the name of a submodule.",
                 seen={"yours": repr(strange[0])[:80], "names there": ", ".join(map(repr, before))[:120]},
                 look_at="the first of each pair that `model.named_modules()` gives",
             )
@@ -149,7 +149,7 @@ def watched_level(answer: Any) -> None:
     """A class whose eager instances log, and which compiles, is saved and does not log then."""
     if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
         raise NotYet(
-            "The answer is no module class.",
+            "The answer is not a module class.",
             seen={"you gave": f"an object of type {type(answer).__name__}"},
             look_at="give the class itself: `check` makes its own instances",
         )
@@ -173,7 +173,7 @@ def watched_level(answer: Any) -> None:
             )
         if not isinstance(result, Tensor) or not torch.equal(result, x / x.abs().max()):
             raise NotYet(
-                "In eager it gives another result than `Level`.",
+                "In eager it returns a different result from `Level`.",
                 seen={"input": x.tolist(), "Level": (x / x.abs().max()).tolist(), "yours": result},
                 look_at="the last line of `Level.forward`",
             )
@@ -226,7 +226,7 @@ def watched_level(answer: Any) -> None:
             lambda x: x / x.abs().max(),
             candidate,
             [x.clone() for x in inputs],
-            f"The {word} module gives another result than `Level`.",
+            f"The {word} module returns a different result from `Level`.",
             look_at="whether the calculation stands in the branch that is left out when compiled",
         )
     if "print(" in compiled.code:
@@ -345,7 +345,7 @@ def origin_of_an_error(answer: Any) -> None:
                 look_at="the order of the blocks: the call that failed comes last",
             )
         if isinstance(line, bool) or not isinstance(line, int):
-            raise NotYet("The number of the line is no int.", seen=seen, look_at="the type of what a pattern gives")
+            raise NotYet("The number of the line is not an int.", seen=seen, look_at="the type of what a pattern gives")
         if (file, line) != expected[:2]:
             raise NotYet(
                 "That is another place than the innermost of the author's code.",

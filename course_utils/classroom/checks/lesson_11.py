@@ -438,7 +438,7 @@ def faithful_export(answer: Any) -> None:
                 raise NotYet(
                     f"For {what}, one of the two routes works, and you say that none does.",
                     look_at="whether the second route is tried when the first raises, and when its file differs; and "
-                    "how you compare: within a tolerance that holds near zero, too",
+                    "how you compare: within a tolerance that works near zero, too",
                 )
             if given:
                 with torch.no_grad():

@@ -56,7 +56,7 @@ def for_every_batch(answer: Any) -> None:
         expect_program(program, "what `torch.export.export` returns; `.module()` comes later, where it is called")
         module = ExportedProgram.module(program)  # the program's own, whatever was assigned to it
         for count in (1, 2, 3, 40, 65, 100):
-            what = f"The program does not hold for a batch of {count}."
+            what = f"The program is not correct for a batch of {count}."
             _expect_exported(reference, module, images[:count], what, _what_was_fixed(program))
         for bounds in program.range_constraints.values():
             if bounds.upper < 2**31:
@@ -118,7 +118,7 @@ def _exported(answer: Any, example: Tensor, hints: dict[str, str]) -> nn.Module:
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         hint = next((hint for part, hint in hints.items() if part in text), "which line the error names")
-        raise NotYet("torch.export refuses your function.", seen={"it says": _said(error)}, look_at=hint) from None
+        raise NotYet("torch.export rejects your function.", seen={"it says": _said(error)}, look_at=hint) from None
 
 
 def _call(answer: Any, x: Tensor) -> None:
@@ -131,7 +131,7 @@ def _call(answer: Any, x: Tensor) -> None:
         if hint is None:
             raise
         raise NotYet(
-            "torch refuses an operator of your function when it is called.",
+            "torch rejects an operator of your function when it is called.",
             seen={"it says": _said(error)},
             look_at=hint,
         ) from None
@@ -187,7 +187,7 @@ def a_branch_that_survives(answer: Any) -> None:
                 reference,
                 module,
                 image,
-                f"Exported with {made_with} image, it does not hold for another.",
+                f"Exported with {made_with} image, it is not correct for another.",
                 look_at="whether the decision is an operator of the program: `print(program.graph_module.code)`",
             )
 
@@ -335,7 +335,7 @@ def a_lost_model(answer: Any) -> None:
             if not converts:
                 if program is not None:
                     raise NotYet(
-                        f"For {name} nothing that the converter gives holds, and your function returns something.",
+                        f"For {name} no program from the converter is correct, and your function returns something.",
                         seen={"yours": type(program).__name__, "expected": "None"},
                         look_at=_WHY_NOT.get(
                             name, "whether every input is compared, the others as well as the example"
@@ -344,7 +344,7 @@ def a_lost_model(answer: Any) -> None:
                 continue
             if program is None:
                 raise NotYet(
-                    f"For {name} the converter gives a program that holds, and your function returns None.",
+                    f"For {name} the converter returns a correct program, and your function returns None.",
                     look_at="what your comparison starts from: both sides need their state fresh; or the exception; "
                     "and what it compares: the answers",
                 )
@@ -400,7 +400,7 @@ def a_guarded_package(answer: Any) -> None:
                 out = call(x)
             except Exception as error:
                 raise NotYet(
-                    f"Your guard refuses {name}, which is safe.",
+                    f"Your function rejects {name}, which is safe.",
                     seen={
                         "input": f"{kind}, shape {tuple(x.shape)}, most {most}",
                         "it says": f"{type(error).__name__}: {error}",
@@ -409,7 +409,7 @@ def a_guarded_package(answer: Any) -> None:
                 ) from None
             if len(got) != 1 or not isinstance(out, Tensor) or not torch.equal(out, x.flatten(1).sum(1)):
                 raise NotYet(
-                    f"For {name} your guard gives something else than the package.",
+                    f"For {name} your function gives something else than the package.",
                     seen={"calls of the package": len(got)},
                     look_at="call the package once, and return what it gives",
                 )
@@ -442,12 +442,12 @@ def a_guarded_package(answer: Any) -> None:
                 continue
             except Exception as error:
                 raise NotYet(
-                    f"For {name} your guard raises another error than ValueError.",
+                    f"For {name} your function raises another error than ValueError.",
                     seen={"input": f"{x.dtype}, shape {tuple(x.shape)}", "it says": f"{type(error).__name__}: {error}"},
                     look_at="`raise ValueError(…)`, with what was expected and what came",
                 ) from None
             raise NotYet(
-                f"Your guard lets {name} through.",
+                f"Your function lets {name} through.",
                 seen={
                     "input": f"{x.dtype}, shape {tuple(x.shape)}",
                     "example": f"{kind}, shape {tuple(example.shape)}, most {most}",

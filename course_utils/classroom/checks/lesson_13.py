@@ -187,14 +187,14 @@ def only_what_holds(answer: Any) -> None:
         _expect_unchanged(what, model, reference)
         if made is None and possible:
             raise NotYet(
-                f"There is a conversion that holds for {what}, and your function returns None.",
+                f"There is a correct conversion for {what}, and your function returns None.",
                 look_at="whether a refusal by one of the two ways ends your function before the other is tried",
             )
         if made is None:
             continue
         if not isinstance(made, torch.jit.ScriptModule):
             raise NotYet(
-                "What your function returns is no ScriptModule.",
+                "What your function returns is not a ScriptModule.",
                 seen={"the model": what, "you gave": f"an object of type {type(made).__name__}"},
                 look_at="`.converted` of a recommendation, or what `torch.jit.trace` and `torch.jit.script` return",
             )
@@ -336,7 +336,7 @@ def what_is_deployed(answer: Any) -> None:
                 look_at="whether every input of the list is compared, and what happens where nothing passes",
             )
         raise NotYet(
-            "Your choice holds, and another candidate that holds is faster.",
+            "Your choice is correct, and another correct candidate is faster.",
             seen=seen,
             look_at="how the times are taken: several calls after a warm-up, for each that passed; and whether both "
             "parts of the tolerance reach the comparison",
@@ -427,7 +427,7 @@ def _loaded(path: Path) -> Any:
         return torch.jit.load(path)
     except Exception as error:
         raise NotYet(
-            f"{path.name} is no TorchScript archive.",
+            f"{path.name} is not a TorchScript archive.",
             seen={"torch.jit.load says": str(error).strip().splitlines()[0][:120]},
             look_at="how it is saved: C++ reads archives of torch.jit.save, and no others",
         ) from None
@@ -463,7 +463,7 @@ def _compare_request(what: str, model: Any, request: Any, args: tuple[Any, ...])
             )
         if not isinstance(given, Tensor) and mine != given:
             raise NotYet(
-                f"Argument {index} of the request for {what} is another value than the one that was given.",
+                f"Argument {index} of the request for {what} differs from the one that was given.",
                 seen={"given": given, "in the request": mine},
                 look_at="what is handed to Request: the arguments as they came",
             )
@@ -479,7 +479,7 @@ def _compare_request(what: str, model: Any, request: Any, args: tuple[Any, ...])
     if not report.ok:
         finding = report.findings[0]
         raise NotYet(
-            f"The request of {what} expects another result than the file gives.",
+            f"The request of {what} expects a different result from the file's.",
             seen={"the file gives": finding.reference, "the request expects": finding.candidate},
             look_at="which model gave `expected`: in which mode, and how often was it called before it was saved?",
         )
@@ -566,7 +566,7 @@ def _refused(error: Exception) -> NotYet:
     }
     hint = next((hint for part, hint in hints.items() if part in text), "which line of your function the error names")
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return NotYet("torch refuses your successor.", seen={"it says": first[:200]}, look_at=hint)
+    return NotYet("torch rejects your successor.", seen={"it says": first[:200]}, look_at=hint)
 
 
 # --- 13.6 ------------------------------------------------------------------------------------------------------------
@@ -618,7 +618,7 @@ def your_own_model(answer: Any) -> None:
         if made is None:
             assert advice is not None
             raise NotYet(
-                "No conversion of your model holds.",
+                "No conversion of your model is correct.",
                 seen={"advice": f"{advice.advice}: {advice.why}"},
                 look_at="the evidence: `print(recommend(model, example, others))` names the line to rewrite",
             )
@@ -684,7 +684,7 @@ def _values(value: Any) -> set[Any]:
 
 def _expect_saved(made: Any, model: nn.Module, inputs: list[Any]) -> None:
     if not isinstance(made, torch.jit.ScriptModule):
-        raise NotYet("What holds for your model is no module, and cannot be saved.", look_at="the advice for it")
+        raise NotYet("The correct conversion is not a module, and cannot be saved.", look_at="the advice for it")
     try:
         frozen = torch.jit.freeze(copy.deepcopy(made).eval())
     except (

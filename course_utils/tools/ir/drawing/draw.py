@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from course_utils.core.pictures import image_html
 from course_utils.tools.ir.drawing.sketch import Highlight, Sketch, all_steps
 from course_utils.tools.ir.drawing.svg import Picture, side_by_side
 from course_utils.tools.ir.graph import Program, Step, graph_of, op_counts, read
@@ -25,7 +26,7 @@ class Drawing:
     caption: str
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"image/svg+xml": self.svg, "text/plain": str(self)}
+        return {"text/html": image_html(self.svg.encode(), "svg+xml", self.caption), "text/plain": str(self)}
 
     def __str__(self) -> str:
         return f"{self.text}\n\n{self.caption}"
