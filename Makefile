@@ -56,7 +56,7 @@ lint: dev           ## style, format, and the direction of imports (the test sui
 	@$(COURSE) -m pytest -n0 -q tests/test_lint.py $(ARGS)
 
 executorch: install ## ExecuTorch for lesson 11, in an environment of its own inside .venv (0.5 GB)
-	@$(COURSE) -m course_utils.classroom.backends.executorch install
+	@$(COURSE) -m course_utils.classroom.backends.executorch
 
 models: dev         ## the tools on models of timm, transformers, … (0.3 GB, 40 minutes; ARGS="--only kornia")
 	@$(AUTHORING) models $(ARGS)
