@@ -1,6 +1,6 @@
 // Calls the answer to an exercise of lesson 09 and prints what it did; the check in Python judges.
 //   answer batch MODEL REQUEST SIZE [REQUEST SIZE …]      answer labels MODEL CLASSES [MODEL CLASSES …]
-// One process does many cases, each under a line "case N", since starting one costs half a second.
+// One process runs many cases, each below a line "case N", since starting a process takes half a second.
 #include "answer.h"
 #include "common.h"
 
@@ -10,7 +10,7 @@
 
 namespace {
 
-// course::error_of says of most types only std::exception; the tasks name one, so this says which it is.
+// course::error_of reports most types as std::exception; the tasks ask for one of them, so this says which it is.
 template <typename F>
 std::string thrown_by(F f) {
   std::string kind;

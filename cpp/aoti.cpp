@@ -1,7 +1,7 @@
 // aoti PACKAGE REQUEST [TOLERANCE]
 //
 // Runs an AOTInductor package on the tensors of one request, and compares with the result that the request brings.
-// No TorchScript model is involved: a request is read by torch::jit::load because that is how this course hands
+// No TorchScript model is involved: a request is read by torch::jit::load because that is how this course passes
 // tensors to C++. Exit codes as in run_model.cpp. Inputs are checked where AOTI_RUNTIME_CHECK_INPUTS=1 is set.
 #include "common.h"
 

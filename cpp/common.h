@@ -1,4 +1,4 @@
-// What the programs share: loading with errors that can be read, requests, and the comparison with Python's result.
+// What the programs share: loading with readable errors, requests, and the comparison with Python's result.
 #pragma once
 
 #include <torch/csrc/jit/runtime/jit_exception.h>
@@ -32,8 +32,8 @@ inline std::string sentence(const std::string& text) {
 }
 
 // Call f. What it throws comes back as "type: sentence", nothing thrown as an empty string.
-// The order matters: both torch types are std::exception too, and a model that needs an operator that is not there
-// throws torch::jit::ErrorReport, which is neither of them.
+// The order matters: both torch types are std::exception too. A model that needs an unknown operator throws
+// torch::jit::ErrorReport, which is neither of them.
 template <typename F>
 std::string error_of(F f) {
   try {
@@ -50,7 +50,7 @@ std::string error_of(F f) {
   return "";
 }
 
-// torch::jit::load, with the two mistakes that happen most named first.
+// torch::jit::load, which names the two most frequent mistakes first.
 inline torch::jit::Module load(const std::string& path, torch::jit::ExtraFilesMap& extra) {
   if (!std::filesystem::exists(path)) throw std::runtime_error("there is no file " + path);
   if (std::filesystem::file_size(path) == 0) throw std::runtime_error("the file is empty: " + path);
@@ -73,7 +73,7 @@ struct Request {
 inline Request read_request(const std::string& path) {
   auto box = load(path);
   if (!box.hasattr("args") || !box.attr("args").isTuple()) {
-    throw std::runtime_error("no request: it holds no tuple `args`: " + path);
+    throw std::runtime_error("not a request: it has no tuple `args`: " + path);
   }
   const auto args = box.attr("args").toTuple()->elements().vec();
   return {args, box.hasattr("expected") ? box.attr("expected") : c10::IValue()};
@@ -109,7 +109,8 @@ inline std::string describe(const c10::IValue& value) {
   return out.str();
 }
 
-// The largest difference of two results, wherever it is in them: 0 if all bits agree, infinity if the form differs.
+// The largest difference between two results, at any depth: 0 if they are bitwise identical, infinity if their shapes,
+// types or structures differ.
 inline double difference(const c10::IValue& a, const c10::IValue& b) {
   constexpr double kOther = std::numeric_limits<double>::infinity();
   if (a.isTensor() && b.isTensor()) {
@@ -142,13 +143,13 @@ inline double difference(const c10::IValue& a, const c10::IValue& b) {
 }
 
 inline std::string verdict(double far, double tolerance) {
-  if (far == 0 && tolerance == 0) return "equal, bit for bit";
+  if (far == 0 && tolerance == 0) return "bitwise identical";
   std::ostringstream out;
   out.precision(2);
   if (far <= tolerance) {
     out << "within " << tolerance;
   } else if (std::isinf(far)) {
-    out << "another shape, type or form";
+    out << "another shape, type or structure";
   } else {
     out << "differs by " << far;
   }

@@ -1,7 +1,7 @@
 // run_model MODEL REQUEST [--method NAME] [--tolerance T] [--extra NAME] [--save FILE]
 //
 // Runs one method of a TorchScript archive on one request, and compares with the result that the request brings.
-// Exit codes: 0 fine, 1 differs, 2 wrong use, 3 a file cannot be loaded, 4 the model raised.
+// Exit codes: 0 fine, 1 differs, 2 wrong usage, 3 a file cannot be loaded, 4 the model raised.
 #include "common.h"
 
 #include <ATen/Parallel.h>
@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
   }
 
   at::set_num_threads(1);
-  c10::InferenceMode guard;  // no autograd; holds for this thread
+  c10::InferenceMode guard;  // no autograd in this thread
   torch::jit::Module model;
   course::Request request;
   torch::jit::ExtraFilesMap extra;

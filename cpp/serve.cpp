@@ -1,7 +1,7 @@
 // serve MODEL [--threads N]
 //
-// A server without the network: one request file a line on standard input, one line of JSON a request on standard
-// output, in the order in which they are done. All threads share one module. An error ends a request, not the server.
+// A server without a network: each line of standard input names a request file, and each request gets a line of JSON on
+// standard output, in the order in which they finish. All threads share one module. An error ends a request, not the server.
 #include "common.h"
 
 #include <ATen/Parallel.h>
@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
     if (workers < 1 || workers > 64) throw std::invalid_argument("--threads takes 1 to 64");
   });
   if (!wrong.empty()) {
-    std::cerr << wrong << "\nusage: serve MODEL [--threads N]   (request files on standard input, one a line)\n";
+    std::cerr << wrong << "\nusage: serve MODEL [--threads N]   (request files on standard input, one per line)\n";
     return course::kUsage;
   }
 
@@ -62,8 +62,8 @@ int main(int argc, char** argv) {
   std::mutex reading, writing;
   int next = 0;
   const auto work = [&] {
-    c10::InferenceMode guard;  // one a thread: it holds for the thread that makes it
-    at::set_num_threads(1);    // so does this; the workers are the parallelism
+    c10::InferenceMode guard;  // one in each thread: it applies to the thread that makes it
+    at::set_num_threads(1);    // so does this: the workers are the parallelism
     for (std::string file;;) {
       int id = 0;
       {

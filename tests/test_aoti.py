@@ -1,4 +1,4 @@
-"""Packages are compiled once; without a compiler the stored text is shown, and it is what the lesson shows."""
+"""Packages are compiled once; without a compiler the recorded text is shown, and it is what the lesson shows."""
 
 import json
 import logging
@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from course_utils.classroom.backends import aoti
+from course_utils.classroom.backends import aoti, recorded
 
 ROOT = Path(__file__).resolve().parent.parent
-STORED = json.loads((ROOT / "cpp" / aoti.STORED).read_text(encoding="utf-8"))
 needs_compiler = pytest.mark.skipif(not aoti.has_compiler(), reason="there is no C++ compiler")
 
 
@@ -32,28 +31,32 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aoti, "has_compiler", lambda: False)
 
 
-def test_without_a_compiler_the_stored_text_is_shown(no_compiler, program) -> None:
+def test_without_a_compiler_the_recorded_text_is_shown(no_compiler, program) -> None:
     assert aoti.compiled(program, "contrast") is None
     assert aoti.shown("five rows", lambda: pytest.fail("it was run")) == "torch.Size([2, 4])"
     assert "no C++ compiler" in aoti.state()
     with pytest.raises(KeyError):
-        aoti.shown("never stored", lambda: "")
+        aoti.shown("never recorded", lambda: "")
 
 
-def test_the_lesson_shows_what_is_stored() -> None:
+def test_the_lesson_shows_what_is_recorded() -> None:
     cells = json.loads((ROOT / "notebooks" / "12_leaving.ipynb").read_text(encoding="utf-8"))["cells"]
     outputs = [x for cell in cells if cell["cell_type"] == "code" for x in cell["outputs"]]
     shown = "".join("".join(x.get("text", "")) for x in outputs)
-    lines = {line for text in STORED.values() for line in text.splitlines()}
+    lines = {line for text in recorded.results("aoti").values() for line in text.splitlines()}
     assert [line for line in lines if line not in shown] == []
 
 
 def test_a_text_is_recorded_when_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(aoti, "has_compiler", lambda: True)
-    monkeypatch.setattr(aoti, "course_root", lambda: tmp_path)
-    assert aoti.shown("key", lambda: "text") == "text" and not (tmp_path / "cpp").exists()
-    monkeypatch.setenv(aoti.RECORD_VARIABLE, "1")
+    monkeypatch.setattr(recorded, "FILE", tmp_path / "recorded.json")
+    recorded.FILE.write_text('{"cpp": "stays"}', encoding="utf-8")
+    (tmp_path / "left").mkdir()
+    assert aoti.shown("key", lambda: "other") == "other" and not any((tmp_path / "left").iterdir())
+    monkeypatch.setenv(recorded.RECORD_VARIABLE, str(tmp_path / "left"))
     aoti.shown("key", lambda: "text")
+    assert recorded.write(tmp_path / "left", "2026-01-31", {}) == ["aoti"]
+    assert json.loads(recorded.FILE.read_text(encoding="utf-8"))["cpp"] == "stays"
     monkeypatch.setattr(aoti, "has_compiler", lambda: False)
     assert aoti.shown("key", lambda: "other") == "text"
 

@@ -1,4 +1,4 @@
-"""C++ programs: found compilers, builds that are kept, runs, and stored results where nothing can be built."""
+"""C++ programs: found compilers, builds that are kept, runs, and recorded results where nothing can be built."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from course_utils.authoring import uncompared
-from course_utils.classroom.backends import cpp
+from course_utils.classroom import backends
+from course_utils.classroom.backends import cpp, cpp_build, recorded
 from course_utils.classroom.manifest import course_root
 
 ROOT = course_root()
@@ -79,7 +80,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 class TestTheCompiler:
     def test_none_in_an_empty_path(self, bare: Path) -> None:
         assert cpp.compiler() is None
-        with pytest.raises(cpp.NativeError, match="There is no C\\+\\+ compiler here"):
+        with pytest.raises(cpp.CppError, match="There is no C\\+\\+ compiler here"):
             cpp.build()
 
     @pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
@@ -97,7 +98,7 @@ class TestTheCompiler:
         assert part in cpp.how_to_install()
 
     def test_what_to_install_on_windows(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cpp, "WINDOWS", True)
+        monkeypatch.setattr(cpp_build, "WINDOWS", True)
         monkeypatch.setattr(sys, "platform", "win32")
         assert "Build Tools" in cpp.how_to_install()
 
@@ -107,7 +108,7 @@ class TestBuilding:
     def test_a_build_is_kept(self, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         program = cpp.build("hello")
         assert program.is_relative_to(shared.parent / "build")
-        monkeypatch.setattr(cpp, "_make", lambda *a: pytest.fail("it was built twice"))
+        monkeypatch.setattr(cpp_build, "make", lambda *a: pytest.fail("it was built twice"))
         assert cpp.build("hello") == program
 
     def test_another_source_is_another_build(self, tiny: Path) -> None:
@@ -119,24 +120,24 @@ class TestBuilding:
     def test_an_error_is_told_without_folders_and_leaves_no_program(self, tiny: Path) -> None:
         (tiny / "hello.cpp").write_text("int main() { return missing; }\n", encoding="utf-8")
         for _ in range(2):
-            with pytest.raises(cpp.NativeError, match=r"(?ms)The compiler refused.*^hello\.cpp.*missing") as caught:
+            with pytest.raises(cpp.CppError, match=r"(?ms)The compiler reports:.*^hello\.cpp.*missing") as caught:
                 cpp.build("hello")
             assert str(tiny) not in str(caught.value)
 
     def test_cmake_that_fails_is_told(self, tiny: Path) -> None:
         (tiny / "CMakeLists.txt").write_text(PROJECT + 'message(FATAL_ERROR "set this")\n', encoding="utf-8")
-        with pytest.raises(cpp.NativeError, match=r"(?s)CMake could not configure.*set this"):
+        with pytest.raises(cpp.CppError, match=r"(?s)CMake could not configure.*set this"):
             cpp.build("hello")
 
     def test_two_processes_build_once(self, tiny: Path) -> None:
         code = textwrap.dedent(
             """
-            from course_utils.classroom.backends import cpp
-            make = cpp._make
+            from course_utils.classroom.backends import cpp, cpp_build
+            make = cpp_build.make
             def told(*arguments):
                 print("built")
                 make(*arguments)
-            cpp._make = told
+            cpp_build.make = told
             print(cpp.run("hello").code)
             """
         )
@@ -161,25 +162,34 @@ class TestRunning:
 
     def test_too_slow(self, tiny: Path) -> None:
         (tiny / "hello.cpp").write_text("int main() { for (volatile int i = 0;; i = i + 1) {} }\n", encoding="utf-8")
-        with pytest.raises(cpp.NativeError, match="more than 1 s and was stopped"):
-            cpp.run("hello", timeout=1)
+        with pytest.raises(cpp.CppError, match="more than 1 s and was stopped"):
+            cpp.run("hello", seconds=1)
 
-    def test_stored_and_recalled(self, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        recorded, target = tmp_path / "recorded", tmp_path / "file.txt"
-        recorded.mkdir()
-        monkeypatch.setenv(cpp.RECORD_VARIABLE, str(recorded))
+    def test_recorded_and_recalled(self, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        left, target = tmp_path / "left", tmp_path / "file.txt"
+        left.mkdir()
+        monkeypatch.setattr(recorded, "FILE", tmp_path / "recorded.json")
+        monkeypatch.setenv(recorded.RECORD_VARIABLE, str(left))
         done = cpp.run("hello", target, writes=target)
-        cpp.write_stored(recorded, "2026-01-31")
+        assert recorded.write(left, "2026-01-31", {"cpp": {"compiler": "c++ 9"}}) == ["cpp"]
         target.unlink()
-        monkeypatch.delenv(cpp.RECORD_VARIABLE)
+        monkeypatch.delenv(recorded.RECORD_VARIABLE)
         monkeypatch.delenv("CXX", raising=False)
-        monkeypatch.setenv("PATH", str(recorded))
+        monkeypatch.setenv("PATH", str(left))
         again = cpp.run("hello", target, writes=target)
         assert again.stored and repr(again) == repr(done)
         assert target.read_text(encoding="utf-8") == "written"
-        assert "stored on 2026-01-31" in repr(cpp.state())
-        with pytest.raises(cpp.NativeError, match="no stored result of `hello --other`"):
+        assert "recorded on 2026-01-31" in repr(cpp.state())
+        with pytest.raises(cpp.CppError, match="no recorded result of `hello --other`"):
             cpp.run("hello", "--other")
+
+    def test_the_folder_of_builds_where_the_course_is_read_only(self, tmp_path: Path, monkeypatch) -> None:
+        (tmp_path / "build").write_text("a file in the way", encoding="utf-8")
+        monkeypatch.setattr(backends, "course_root", lambda: tmp_path)
+        for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE"):
+            monkeypatch.setenv(name, str(tmp_path / "cache"))
+        folder = backends.kept_folder("cpp")
+        assert folder.is_dir() and folder.name == "cpp" and not folder.is_relative_to(tmp_path / "build")
 
 
 class Doubles(nn.Module):
@@ -209,7 +219,7 @@ class TestThePrograms:
     def test_equal_to_python(self, files: Path) -> None:
         scores = files / "scores.bin"
         done = cpp.run("run_model", files / "model.pt", files / "good.pt", "--save", scores)
-        assert done.code == 0 and "equal, bit for bit" in done.out, repr(done)
+        assert done.code == 0 and "bitwise identical" in done.out, repr(done)
         assert torch.equal(torch.load(scores, weights_only=True), torch.arange(4.0) * 2)
 
     @pytest.mark.parametrize(
@@ -217,10 +227,10 @@ class TestThePrograms:
         [
             ("other", (), 1, "differs by 3"),
             ("other", ("--tolerance", "5"), 0, "within 5"),
-            ("nan", ("--tolerance", "5"), 1, "another shape, type or form"),
-            ("shape", (), 1, "another shape, type or form"),
+            ("nan", ("--tolerance", "5"), 1, "another shape, type or structure"),
+            ("shape", (), 1, "another shape, type or structure"),
             ("missing", (), 3, "there is no file missing.pt"),
-            ("model", (), 3, "no request: it holds no tuple `args`"),
+            ("model", (), 3, "not a request: it has no tuple `args`"),
             ("good", ("--method", "backward"), 4, "Method 'backward' is not defined"),
             ("good", ("--fast", "1"), 2, "unknown option --fast"),
             ("good", ("--tolerance", "wide"), 2, "usage: run_model"),
@@ -238,7 +248,7 @@ class TestThePrograms:
         assert served.code == 0 and sorted(answers) == list(range(24))
         assert [answers[i]["ok"] for i in range(4)] == [True, False, True, False]
         assert answers[2]["compared"].startswith("differs")
-        assert all(answers[i]["compared"] == "equal, bit for bit" for i in (0, *range(4, 24)))
+        assert all(answers[i]["compared"] == "bitwise identical" for i in (0, *range(4, 24)))
 
     @pytest.mark.parametrize(
         ("arguments", "code"), [((), 2), (("--threads", "0"), 2), (("--threads", "x"), 2), (("--slow", "1"), 2)]
@@ -269,13 +279,12 @@ class TestAnswers:
         assert "needs a C++ compiler" in outcome.what and cpp.how_to_install() in outcome.next_step
 
 
-class TestStoredResults:
+class TestRecordedResults:
     def test_they_are_of_these_sources(self) -> None:
-        kept = cpp.stored()
         again = "run python -m course_utils.authoring store"
-        assert kept["sources"] == cpp.sources_digest(), again
-        assert set(kept) == {"torch", "compiler", "system", "date", "sources", "runs", "answers"}
-        assert len(kept["answers"]) == 2, again
+        assert recorded.about("cpp")["sources"] == cpp_build.sources_digest(), again
+        assert set(recorded.about("cpp")) == {"torch", "compiler", "system", "date", "sources"}
+        assert sum(key.startswith("answer ") for key in recorded.results("cpp")) == 2, again
 
     def test_the_lesson_and_its_solutions_read_the_same_without_a_compiler(self) -> None:
         from nbclient import NotebookClient

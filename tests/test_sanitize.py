@@ -54,7 +54,7 @@ COMPARED = [
     ('<img alt="a" src="data:image/png;base64,iVBOR/w0K+=">', '<img alt="a" src="PIXELS">'),
     ("executorch 1.5.1: run here and now", "executorch 1.5.1: ORIGIN"),
     (
-        "stored on 2026-11-23; ExecuTorch is not installed here; to install it: make executorch",
+        "recorded on 2026-11-23; ExecuTorch is not installed here; to install it: make executorch",
         "ORIGIN",
     ),
     ("__torch__.___torch_mangle_12.Net", "__torch__.Net"),

@@ -104,22 +104,33 @@ def check(
 
 @app.command()
 def store() -> None:
-    """Run lesson 09 and its solutions with programs built here, and store what they print in cpp/stored.json."""
-    from course_utils.classroom.backends import cpp
+    """Record what C++ programs, AOTInductor packages and ExecuTorch give here, for machines that lack them.
+
+    Runs lesson 09, its solutions and lesson 12 with programs built here, and ExecuTorch where it is installed.
+    """
+    from course_utils.classroom import models
+    from course_utils.classroom.backends import cpp, cpp_build, executorch, recorded
 
     if cpp.compiler() is None:
         raise typer.BadParameter(f"there is no C++ compiler here. {cpp.how_to_install()}")
     course = manifest.load()
-    lesson = course.lesson("09")
+    outside, leaving = course.lesson("09"), course.lesson("12")
     with tempfile.TemporaryDirectory() as folder:
-        os.environ[cpp.RECORD_VARIABLE] = folder
+        os.environ[recorded.RECORD_VARIABLE] = folder
         try:
-            for path in (course.notebook(lesson), course.solution(lesson)):
+            for path in (course.notebook(outside), course.solution(outside), course.notebook(leaving)):
+                typer.echo(f"running {path.relative_to(course.root)}")
                 notebooks.run(path)
+            if executorch.interpreter():
+                executorch.digits(models.train_digit_net(), models.digit_images()[2])
         finally:
-            del os.environ[cpp.RECORD_VARIABLE]
-        path = cpp.write_stored(Path(folder), datetime.date.today().isoformat())
-    typer.echo(f"wrote {path.relative_to(course.root)}")
+            del os.environ[recorded.RECORD_VARIABLE]
+        facts: dict[str, dict[str, object]] = {
+            "cpp": {"compiler": cpp.compiler(), "sources": cpp_build.sources_digest()},
+            "aoti": {"compiler": cpp.compiler()},
+        }
+        done = recorded.write(Path(folder), datetime.date.today().isoformat(), facts)
+    typer.echo(f"wrote {', '.join(done)} to {recorded.FILE.relative_to(course.root)}")
 
 
 @app.command()

@@ -26,7 +26,7 @@ from course_utils.core.report import Html, Report, html_table, html_text, plural
 Status = Literal["ok", "warning", "problem"]
 
 TESTED_PYTHONS = ((3, 11), (3, 13))
-COMPARED_WITH_LOCK = ("torch", "torchvision", "jupyterlab", "nbval")
+COMPARED_WITH_LOCK = ("torch", "torchvision", "jupyterlab", "onnx")
 GIBIBYTE = 2**30
 DISK_PROBLEM, DISK_WARNING = 0.2 * GIBIBYTE, 1 * GIBIBYTE
 MEMORY_WARNING = 1.5 * GIBIBYTE  # one kernel with torch, torchvision and matplotlib takes 0.7 GiB

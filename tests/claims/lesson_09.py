@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.classroom import models
-from course_utils.classroom.backends import cpp
+from course_utils.classroom.backends import recorded
 from tests.claims import claim
 
 LESSON = "notebooks/09_outside_python.ipynb"
@@ -354,7 +354,7 @@ def shipped_weights() -> None:
 def stored_scores_are_close() -> None:
     import base64
 
-    kept = next(x for key, x in cpp.stored()["runs"].items() if "--save scores.bin" in key)
+    kept = next(x for key, x in recorded.results("cpp").items() if "--save scores.bin" in key)
     scores = torch.load(io.BytesIO(base64.b64decode(kept["written"])), weights_only=True)
     *_, images, _ = models.digit_images()
     net = models.trained_digit_net()
@@ -377,7 +377,7 @@ def stored_scores_are_close() -> None:
 )
 def a_raise_in_cpp() -> None:
     # The program prints "type: sentence"; without a compiler these are the stored runs of the lesson.
-    kept = cpp.stored()["runs"]
+    kept = recorded.results("cpp")
     assert "JITException: builtins.ValueError" in kept["run_model early.pt flat.pt --method strict"]["err"]
     assert "std::exception: builtins.ValueError" in kept["run_model aside.pt negative.pt"]["err"]
     assert "c10::Error: RuntimeError" in kept["run_model digits.pt flat.pt"]["err"]
@@ -397,7 +397,7 @@ def no_constants() -> None:
         torch.save({"weight": torch.ones(1), "epoch": 3}, folder / "checkpoint.pt")
         for path in folder.iterdir():
             assert "constants.pkl" in str(error_of(lambda path=path: torch.jit.load(path)))
-        assert "constants.pkl" in cpp.stored()["runs"]["run_model digits.pt2 request.pt"]["err"]
+        assert "constants.pkl" in recorded.results("cpp")["run_model digits.pt2 request.pt"]["err"]
         (folder / "text.pt").write_text("no archive")
         assert "constants.pkl" not in str(error_of(lambda: torch.jit.load(folder / "text.pt")))
 

@@ -1,7 +1,7 @@
-"""Compile exported programs with AOTInductor once, and keep the packages; without a compiler, show what was seen.
+"""Compile exported programs with AOTInductor once, and keep the packages; without a compiler, show recorded results.
 
     package = aoti.compiled(program, "digits")         # Path of a .pt2, or None where there is no C++ compiler
-    aoti.shown("parity", lambda: ...)                  # the text that the function gives, or the stored one
+    aoti.shown("parity", lambda: ...)                  # the text that the function gives, or the recorded one
 
 A package lives in ``build/aoti/`` of the course, under a name made of all that it depends on: the program, its weights,
 torch, the CPU's instructions. The first compilation takes ten to forty seconds, a later call finds the file.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 import platform
@@ -22,25 +21,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from course_utils.classroom.manifest import course_root
+from course_utils.classroom.backends import kept_folder, recorded
 from course_utils.core.status_line import status_line
 from course_utils.tools.migration import CHECKS_VARIABLE, has_compiler
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-STORED = "aoti.json"
-RECORD_VARIABLE = "COURSE_RECORD_AOTI"
-"""Set by a maintainer who runs the lesson on a machine with a compiler: `shown` then writes what it shows."""
-
 
 def state() -> str:
-    """One sentence for the reader: is what follows compiled here, or stored?"""
+    """One sentence for the reader: is what follows compiled here, or recorded?"""
     if has_compiler():
         return "There is a C++ compiler here: what follows is compiled and run on this machine."
     return (
         "There is no C++ compiler here (course doctor says how to get one): "
-        "what follows shows what was seen on a machine that has one."
+        f"what follows was recorded {recorded.origin('aoti')}."
     )
 
 
@@ -52,7 +47,7 @@ def compiled(program: ExportedProgram, name: str, progress: bool = True) -> Path
     """
     if not has_compiler():
         return None
-    target = _folder() / f"{name}-{_key(program)}.pt2"
+    target = kept_folder("aoti") / f"{name}-{_key(program)}.pt2"
     if not target.is_file():
         import torch
 
@@ -60,7 +55,7 @@ def compiled(program: ExportedProgram, name: str, progress: bool = True) -> Path
         with (
             status_line(progress, at_once=True) as show,
             _quiet(),
-            tempfile.TemporaryDirectory(dir=_folder()) as work,
+            tempfile.TemporaryDirectory(dir=target.parent) as work,
         ):
             show(text)
             made = torch._inductor.aoti_compile_and_package(program, package_path=str(Path(work) / target.name))
@@ -79,7 +74,7 @@ def load(package: Path, check_inputs: bool) -> Callable[..., Any]:
     loaded = torch._inductor.aoti_load_package(str(package))
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        # A refusal is also written to the process's own stderr, past Python; the exception says the same.
+        # An error is also written to the process's own stderr, past Python; the exception says the same.
         with _checks(check_inputs), _silent_stderr() if check_inputs else contextlib.nullcontext():
             return loaded(*args, **kwargs)
 
@@ -102,7 +97,7 @@ def run_in_cpp(package: Path, inputs: tuple[Any, ...], expected: Any = None, *, 
         warnings.simplefilter("ignore", FutureWarning)
         request = Path(folder) / "request.pt"
         torch.jit.save(torch.jit.script(box), request)
-        done = cpp.run("aoti", package, request, "1e-4")
+        done = cpp.run(cpp.build("aoti"), package, request, "1e-4")  # the text is recorded, and not the run
     lines = [*done.out.splitlines(), *done.err.splitlines()[-1:], f"exit code {done.code}"]
     return "\n".join(lines)
 
@@ -121,20 +116,15 @@ def _checks(wanted: bool) -> Iterator[None]:
 
 
 def shown(key: str, look: Callable[[], str]) -> str:
-    """What ``look()`` says on this machine; without a compiler, the text stored under ``key``.
+    """What ``look()`` says on this machine; without a compiler, the text recorded under ``key``.
 
-    Raises ``KeyError`` where nothing is stored under it.
+    Raises ``KeyError`` where nothing is recorded under it.
     """
-    path = course_root() / "cpp" / STORED
-    if has_compiler():
-        text = look()
-        if os.environ.get(RECORD_VARIABLE):
-            texts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-            texts[key] = text
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(json.dumps(texts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        return text
-    return json.loads(path.read_text(encoding="utf-8"))[key]
+    if not has_compiler():
+        return recorded.results("aoti")[key]
+    text = look()
+    recorded.keep("aoti", key, text)
+    return text
 
 
 @contextlib.contextmanager
@@ -148,18 +138,6 @@ def _silent_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def _folder() -> Path:
-    own = course_root() / "build" / "aoti"
-    try:
-        own.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=own, prefix=".probe-"):
-            return own
-    except OSError:
-        other = Path(tempfile.gettempdir()) / "torchscript-course-aoti"
-        other.mkdir(parents=True, exist_ok=True)
-        return other
 
 
 def _key(program: ExportedProgram) -> str:

@@ -6,6 +6,7 @@ below it. The course's lock and environment stay as they are.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -35,6 +36,9 @@ def make(home: Path, lock: Path) -> bool:
 
     Returns whether the installer came to its end; its words were shown.
     """
+    if importlib.util.find_spec("uv") is None:  # where the course was installed by pip or conda
+        print(f"uv makes the environment, and it is missing here: {sys.executable} -m pip install uv", file=sys.stderr)
+        return False
     (home / READY).unlink(missing_ok=True)
     uv = [sys.executable, "-m", "uv"]
     for command in (

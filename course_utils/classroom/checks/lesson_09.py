@@ -65,8 +65,8 @@ def _program(answer: Any, kind: str) -> Path | None:
 def _said(program: Path, *arguments: str | Path, cases: int) -> list[list[str]]:
     """The lines that the program printed for each of its cases; :class:`NotYet` if it crashed or did not end."""
     try:
-        done = cpp.run(program, *arguments, timeout=8)
-    except cpp.NativeError:
+        done = cpp.run(program, *arguments, seconds=8)
+    except cpp.CppError:
         raise NotYet(
             "Your program was still running after 8 s and was stopped.",
             look_at="the condition of your loop, and what changes in each round",

@@ -405,7 +405,7 @@ def a_model_and_its_request(answer: Any) -> None:
             model, request = _loaded(work / "model.pt"), _loaded(work / "request.pt")
             _compare_request(what, model, request, args)
             if program is not None:
-                run = cpp.run(program, work / "model.pt", work / "request.pt", "--tolerance", "1e-4", timeout=10)
+                run = cpp.run(program, work / "model.pt", work / "request.pt", "--tolerance", "1e-4", seconds=10)
                 if run.code != 0:
                     raise NotYet(
                         f"The C++ program does not get what the request of {what} expects.",

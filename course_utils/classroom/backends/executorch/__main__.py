@@ -1,4 +1,4 @@
-"""``python -m course_utils.classroom.backends.executorch install`` and ``… record``."""
+"""``python -m course_utils.classroom.backends.executorch``: install ExecuTorch; `make executorch` calls it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,16 @@ import sys
 from course_utils.classroom.backends import executorch
 
 
-def main(arguments: list[str]) -> int:
-    """Returns the exit code: 0 done, 1 stopped with a reason, 2 an unknown verb."""
+def main() -> int:
+    """Returns the exit code: 0 done, 1 stopped with a reason."""
     try:
-        match arguments:
-            case ["install"]:
-                executorch.install()
-                print("ExecuTorch is ready. Lesson 11 runs it from now on.")
-            case ["record"]:
-                print(executorch.record())
-            case _:
-                print("Say `install` or `record`.", file=sys.stderr)
-                return 2
-    except executorch.EdgeError as error:
+        executorch.install()
+    except executorch.ExecuTorchError as error:
         print(f"executorch: {error}", file=sys.stderr)
         return 1
+    print("ExecuTorch is ready. Lesson 11 runs it from now on.")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -37,7 +37,7 @@ def room(path: Path) -> int:
     return int(Runtime.get().load_program(path).load_method("forward").metadata.input_tensor_meta(0).sizes()[0])
 
 
-def refuses(path: Path, batch: Any) -> bool:
+def raises(path: Path, batch: Any) -> bool:
     """Whether the runtime raises for this batch."""
     try:
         execute(path, [batch])
@@ -68,9 +68,7 @@ def main(folder: Path) -> None:
     answers = {
         "outputs": execute(folder / "model.pte", batches),
         "room": largest,
-        "refuses_more": refuses(
-            folder / "model.pte", batches[0][:1].repeat(largest + 1, *[1] * (batches[0].dim() - 1))
-        ),
+        "raises_more": raises(folder / "model.pte", batches[0][:1].repeat(largest + 1, *[1] * (batches[0].dim() - 1))),
         "delegated": delegated,
         "left": left,
         "kilobytes": round((folder / "model.pte").stat().st_size / 1000),
