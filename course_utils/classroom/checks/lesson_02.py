@@ -136,15 +136,20 @@ def _clipped(x: Tensor) -> Tensor:
     return x.clamp(-1.0, 1.0) if bool(x.abs().max() > 1) else x
 
 
-def _average(x: Tensor) -> float:
-    return sum(float(v) for v in x) / x.size(0)
+def _first_negative(x: Tensor) -> int:
+    return next((n for n, value in enumerate(x.tolist()) if value < 0), len(x) - 1)
 
 
-def _inverse_or_zero(x: Tensor) -> Tensor:
-    try:
-        return torch.linalg.inv(x)
-    except RuntimeError:
-        return torch.zeros_like(x)
+def _blend(x: Tensor, weights: list[float]) -> Tensor:
+    return torch.stack([weight * row for weight, row in zip(weights, x, strict=False)]).sum(0)
+
+
+def _bounded(x: Tensor, margin: float = 0.0) -> Tensor:
+    return x.clamp(-1.0 - margin, 1.0 + margin)
+
+
+def _lookup(table: dict[str, Tensor], key: str) -> Tensor:
+    return table.get(key, torch.zeros(1))
 
 
 def _is_stub(function: Any, args: tuple[Any, ...]) -> bool:
@@ -160,15 +165,15 @@ def _is_stub(function: Any, args: tuple[Any, ...]) -> bool:
 @check_for("02.2")
 def five_repairs(answer: Any) -> None:
     """Five functions in order, each scriptable and equal to its original."""
-    x, good = torch.tensor([[2.0, -0.5], [-3.0, 0.25]]), torch.eye(2)
-    batches = [torch.stack([good, 2 * good]), torch.stack([good, torch.zeros(2, 2)])]
-    matrices = [good, torch.ones(2, 2), torch.zeros(3, 3), 0.01 * good, -good, *batches]
+    x = torch.tensor([[2.0, -0.5], [-3.0, 0.25]])
+    rows = [[1.0, 2.0, -1.0, 3.0, -2.0], [-1.0, 5.0], [1.0, 2.0, 3.0], [0.0, -1.0, -2.0], [4.0, 3.0, -1.0], [7.0]]
+    table = {"a": x, "b": torch.tensor([0.0, 5.0])}
     cases: list[tuple[str, Callable[..., Any], list[Any]]] = [
         ("clipped", _clipped, [(x,), (x / 10,), (torch.tensor([-3.0, 0.5]),), (torch.tensor([1.25, -0.5]),)]),
-        ("average", _average, [(torch.tensor([1.0, 2.0, 4.5]),), (torch.tensor([-1.0, 0.25]),)]),
-        ("scaled", lambda x: x * 0.5, [(x,), (x[0],)]),
-        ("joined", lambda parts: torch.cat(parts), [([x, x + 1, x[:1]],), ([x],)]),
-        ("inverse_or_zero", _inverse_or_zero, [(m,) for m in matrices]),
+        ("first_negative", _first_negative, [(torch.tensor(row),) for row in rows]),
+        ("blend", _blend, [(x, [0.5, 2.0]), (x[:1], [-1.0]), (x[0], [4.0, 0.25])]),
+        ("bounded", _bounded, [(x,), (x, 0.5), (x / 2, -0.25), (x.flatten(), 2.5)]),
+        ("lookup", _lookup, [(table, "a"), (table, "b"), (table, "c"), ({"c": x}, "c")]),
     ]
     if not isinstance(answer, (list, tuple)) or len(answer) != len(cases):
         raise NotYet(
