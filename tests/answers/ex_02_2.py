@@ -140,7 +140,7 @@ def zeros_count():
     return [clipped, first, blend, bounded, lookup]
 
 
-@wrong("as an integral argument")
+@wrong("Cannot input a tensor of")
 def total_kept_as_int():
     def sum_of_ints(x, weights: List[float]):
         total = 0
