@@ -246,7 +246,7 @@ def _expect_averages(candidate: Any, who: str, inputs: list[Tensor]) -> None:
             )
         for name, look in (
             ("calls", "the count: one more in each call"),
-            ("average", "the new average: the old one, and its distance to the mean divided by the count, a tensor too"),
+            ("average", "the new average: the old one, and its distance to the mean divided by the count, a tensor"),
         ):
             same = after[name].shape == right[name].shape
             if same and torch.allclose(after[name].to(right[name]), right[name], atol=1e-5):
