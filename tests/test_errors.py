@@ -104,3 +104,8 @@ def test_an_explanation_is_added() -> None:
 def test_a_type_is_said_once() -> None:
     assert one_line(RuntimeError("RuntimeError: RuntimeError: it failed")) == "RuntimeError: it failed"
     assert one_line(ValueError("RuntimeError: it failed")) == "ValueError: RuntimeError: it failed"
+
+
+def test_the_numbers_of_values_are_left_out() -> None:
+    error = ValueError("no such export  [Caused by the value '110 defined in (%110 : Long()\n = onnx::Constant())' …]")
+    assert one_line(error) == "ValueError: no such export"

@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.core import limits
-from course_utils.core.limits import Crash, MemoryLimit, Result, TimeLimit, run_limited
+from course_utils.core.limits import Crash, MemoryLimit, Result, TimeLimit, run_command, run_in_new_python, run_limited
 
 forks = pytest.mark.skipif(sys.platform != "linux", reason="only Linux runs the answer in a forked copy")
-MEMORY = 512 * 2**20
+MEMORY_GIB = 0.5
 
 
 @pytest.fixture(autouse=True)
@@ -243,7 +243,7 @@ def test_the_cost_of_a_first_use_does_not_count(run: str) -> None:
         while time.process_time() < until:
             pass
 
-    options = {"memory": MEMORY} if run == "_run_threaded" else {}
+    options = {"memory_gib": MEMORY_GIB} if run == "_run_threaded" else {}
     assert getattr(limits, run)(lambda: 5, seconds=0.4, warm_up=costly, **options).value == 5
     with pytest.raises(TimeLimit, match="processor time"):
         getattr(limits, run)(costly, seconds=0.4, **options)
@@ -283,7 +283,7 @@ def test_a_list_that_grows_without_end_is_stopped() -> None:
         while True:
             blocks.append(bytes(8 * 2**20))
 
-    _, text = took(lambda: run_limited(grow, memory=MEMORY), MemoryLimit)
+    _, text = took(lambda: run_limited(grow, memory_gib=MEMORY_GIB), MemoryLimit)
     assert text == (
         "It asked for more than 0.5 GiB of memory and was stopped. Look for a tensor or a list that grows without end."
     )
@@ -301,9 +301,9 @@ def test_one_huge_tensor_is_refused(swallow: bool) -> None:
             raise
 
     if swallow:
-        assert run_limited(huge, memory=MEMORY).value == "went on"
+        assert run_limited(huge, memory_gib=MEMORY_GIB).value == "went on"
     else:
-        took(lambda: run_limited(huge, memory=MEMORY), MemoryLimit)
+        took(lambda: run_limited(huge, memory_gib=MEMORY_GIB), MemoryLimit)
 
 
 def hoard(x: torch.Tensor) -> int:
@@ -316,7 +316,7 @@ def hoard(x: torch.Tensor) -> int:
 @forks
 def test_compiled_code_that_hoards_tensors_is_stopped() -> None:
     scripted = torch.jit.script(hoard)
-    took(lambda: run_limited(lambda: scripted(torch.ones(1)), memory=MEMORY), MemoryLimit)
+    took(lambda: run_limited(lambda: scripted(torch.ones(1)), memory_gib=MEMORY_GIB), MemoryLimit)
 
 
 @forks
@@ -454,7 +454,7 @@ def test_a_memory_limit_of_the_system_is_kept(tmp_path) -> None:
         "import resource\n"
         "from course_utils.core import limits\n"
         "resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))\n"
-        "print(limits.run_limited(lambda: 5, memory=64 * 2**30).value)\n"
+        "print(limits.run_limited(lambda: 5, memory_gib=64).value)\n"
     )
     root = Path(limits.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60)
@@ -475,11 +475,72 @@ def test_out_of_memory_is_recognised(error: BaseException | None, is_one: bool) 
     assert limits.is_out_of_memory(error) is is_one
 
 
+# --- another program
+
+
+def stops_itself(how: str) -> object:
+    """What `run_in_new_python` calls: found in the fresh Python by its module and name."""
+    print("began", flush=True)
+    if how == "raises":
+        raise NeedsTwo("one", "two")
+    if how == "dies":
+        ctypes.string_at(0)
+    if how == "sleeps":
+        time.sleep(60)
+    if how == "grows":
+        return bytearray(4 * 2**30)
+    return {"answer": [how, "é"]}
+
+
+def test_a_fresh_python_gives_what_the_function_returns_and_prints() -> None:
+    told: list[str] = []
+    result = run_in_new_python(stops_itself, "returns", seconds=60, on_line=told.append)
+    assert result == Result({"answer": ["returns", "é"]}, "began\n") and told == ["began"]
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "words"),
+    [
+        ("raises", RuntimeError, "NeedsTwo: one and two"),
+        ("dies", Crash, "did not come to its end"),
+        ("sleeps", TimeLimit, "not done after 4 s"),
+        pytest.param("grows", MemoryLimit, "more than 1 GiB", marks=forks),
+    ],
+)
+def test_a_fresh_python_that_does_not_end_well_is_told(how: str, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        run_in_new_python(stops_itself, how, seconds=4 if how == "sleeps" else 60, memory_gib=1)
+
+
+def test_a_command_reads_tells_and_ends() -> None:
+    program = "import sys; print(sys.stdin.read().upper()); print('é'); print('why', file=sys.stderr); sys.exit(3)"
+    told: list[str] = []
+    ended = run_command([sys.executable, "-c", program], seconds=60, given=b"words", on_line=told.append)
+    assert (ended.code, ended.out, ended.late) == (3, "WORDS\né\n", False)
+    assert told == ["WORDS", "é"] and ended.last_words == "why"
+
+
+def test_a_command_is_stopped_and_an_interrupt_ends_it() -> None:
+    endless_program = [sys.executable, "-c", "import time; print('x', flush=True); time.sleep(60)"]
+    began = time.monotonic()
+    ended = run_command(endless_program, seconds=1.5)
+    assert ended.late and ended.code != 0 and time.monotonic() - began < 20
+    if sys.platform != "win32":
+        assert ended.last_words == "it was ended by SIGKILL"
+
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_command(endless_program, seconds=60, on_line=interrupt)
+    assert time.monotonic() - began < 40
+
+
 class TestInAThread:
     """What other systems run, tested here too."""
 
-    def run(self, function: Callable[[], object], seconds: float = 5.0, memory: int = MEMORY) -> Result:
-        return limits._run_threaded(function, seconds, memory)
+    def run(self, function: Callable[[], object], seconds: float = 5.0, memory_gib: float = MEMORY_GIB) -> Result:
+        return limits._run_threaded(function, seconds, memory_gib)
 
     def test_a_value_and_prints_come_back(self) -> None:
         def talk() -> int:
@@ -522,7 +583,7 @@ class TestInAThread:
             while True:
                 blocks.append(bytearray(os.urandom(2**12) * 2**10))
 
-        took(lambda: self.run(grow, memory=128 * 2**20), MemoryLimit)
+        took(lambda: self.run(grow, memory_gib=0.125), MemoryLimit)
 
     def test_memory_that_is_refused_is_told_as_such(self) -> None:
         def refuse() -> None:

@@ -237,7 +237,7 @@ def test_outputs_of_zeros_prove_nothing(archive) -> None:
 
 
 def test_a_crash_and_an_endless_route_are_rows(archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    def limited(function, *, seconds, memory):
+    def limited(function, *, seconds, memory_gib):
         value = limits.Result(function(), "")
         calls.append(value)
         if len(calls) > 1:

@@ -1388,23 +1388,6 @@ def test_unusable_options_say_what_to_do():
         check_parity(nn.LazyLinear(3), double, x23)
 
 
-# --- cases ----------------------------------------------------------------------------------------
-
-
-def test_batch_sizes_vary_what_shares_the_batch():
-    mask, weight = torch.arange(4), torch.ones(3)
-    cases = batch_sizes((x43, {"m": mask, "w": weight}, 7), sizes=(1, 2, 5, 0))
-    assert [c.name for c in cases] == ["batch 1", "batch 2", "batch 5", "batch 0"]
-    for case, size in zip(cases, (1, 2, 5, 0), strict=True):
-        x, extra, seven = case.args
-        assert x.shape == (size, 3) and extra["m"].shape == (size,) and extra["w"] is weight and seven == 7
-    assert torch.equal(cases[2].args[0][4], x43[0])
-    assert batch_sizes(x43, (2,), dim=1)[0].args[0].shape == (4, 2)
-    for unusable in (torch.tensor(1.0), (3,), torch.ones(0, 3)):
-        with pytest.raises(ValueError, match="; give"):
-            batch_sizes(unusable)
-
-
 # --- real models ----------------------------------------------------------------------------------
 
 

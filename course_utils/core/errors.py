@@ -1,4 +1,4 @@
-"""What a person needs from an exception of torch: the sentence that says the cause, and the line it points at.
+"""The base class of the course's own exceptions; and what a person needs from one of torch: its cause, and the line.
 
 TorchScript puts the cause in different places. An error of compiled code ends with it, after a traceback of its own; an
 error of the compiler begins with it; an error of Python code that compiled code calls is followed by the frames of
@@ -16,7 +16,13 @@ _COMPILED = "Traceback of TorchScript"
 # A folder, of any system, before the name of a file; an address on the web is none.
 _FOLDER = re.compile(r"(?<![\w.])(?<!:/)(?!//)(?:[A-Za-z]:)?[\\/][^\s:\"']*[\\/]([^\s\\/:\"']+)")
 _EXPLANATION = re.compile(r"^\s*(?:Explanation|Reason): (.+)$", re.MULTILINE)
+# The ONNX exporter's note on the node: numbers of values, which are others in the next run.
+_NODE = re.compile(r"\s*\[Caused by the value .*", re.DOTALL)
 _MISFIT = re.compile(r"^\s*((?:Expected a|Unknown keyword|Argument \w+ not|Too many|expected at).+)$", re.MULTILINE)
+
+
+class CourseError(Exception):
+    """The base of every exception class of the course. The text is one sentence, then what to do."""
 
 
 def one_line(error: BaseException) -> str:
@@ -45,7 +51,7 @@ def compiled_line(error: BaseException) -> str:
 
 
 def _cause(text: str) -> str:
-    text = text.split(_PYTHON_FRAMES)[0]
+    text = _NODE.sub("", text.split(_PYTHON_FRAMES)[0])
     if _COMPILED in text and _HERE in text:
         after = text.rsplit(_HERE, 1)[1].splitlines()
         for line in after:

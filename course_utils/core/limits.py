@@ -1,4 +1,7 @@
-"""Run a function with a time and a memory limit, so that a learner's answer cannot take the notebook down.
+"""Run a function or a program with a time and a memory limit, so that it cannot take the notebook down.
+
+`run_limited` takes any function, such as a learner's answer; `run_in_new_python` one that can be imported, in a fresh
+Python; `run_command` a program.
 
 On Linux the function runs in a forked copy of the process: an endless loop (also inside the TorchScript interpreter,
 which no signal can interrupt), a crash of the interpreter and a memory hog end with that copy, and nothing that the
@@ -22,14 +25,18 @@ import io
 import os
 import pickle
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from course_utils.core.errors import CourseError
 
 # In order: torch's allocator on Linux, elsewhere, and the C++ error that the interpreter passes on.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory: you tried to allocate", "std::bad_alloc")
@@ -39,7 +46,7 @@ _CLOCK_FACTOR = 15
 # Less work than this, in seconds of processor time, is waiting: a process that is only looked at now and then.
 _AT_WORK = 0.02
 _LOOK_EVERY = 0.25
-MEMORY = 4 * 2**30
+MEMORY_GIB = 4.0
 # Part of torch's message, whether the function raised it or returned it as what it saw (autograd/engine.cpp).
 _NO_BACKWARD_HERE = b"threading in combination with fork-based multiprocessing"
 _MAX_PRINTED = 2000
@@ -52,7 +59,7 @@ _OTHER_CAUSE = "Leave out one call after another to see which one does this."
 _LENGTH_BYTES = 8
 
 
-class LimitError(Exception):
+class LimitError(CourseError):
     """The function did not finish: it took too long, took too much memory, or brought its process down."""
 
 
@@ -80,10 +87,10 @@ def run_limited(
     function: Callable[[], Any],
     *,
     seconds: float = SECONDS,
-    memory: int = MEMORY,
+    memory_gib: float = MEMORY_GIB,
     warm_up: Callable[[], object] | None = None,
 ) -> Result:
-    """Call ``function()`` within ``seconds`` of processor time and ``memory`` bytes on top of what the process has now.
+    """Call ``function()`` within ``seconds`` of processor time and ``memory_gib`` on top of what the process has now.
 
     The processor time is that of all threads of the function. A function that waits for ``seconds`` on end without
     computing, and one that is not done after 15 times ``seconds`` on the clock, are stopped too. ``warm_up`` is called
@@ -93,7 +100,7 @@ def run_limited(
     :class:`MemoryLimit` or :class:`Crash` when it did not finish; their texts end with what to do.
     """
     run = _run_forked if sys.platform == "linux" else _run_threaded
-    return run(function, seconds, memory, warm_up)
+    return run(function, seconds, memory_gib, warm_up)
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
@@ -117,15 +124,15 @@ def _too_slow(seconds: float, reason: str, ended: bool = True) -> TimeLimit:
     return TimeLimit(f"{what} and cannot be stopped from here. Restart the kernel first. {look}")
 
 
-def _too_big(memory: int) -> MemoryLimit:
+def _too_big(memory_gib: float) -> MemoryLimit:
     return MemoryLimit(
-        f"It asked for more than {memory / 2**30:.2g} GiB of memory and was stopped. "
+        f"It asked for more than {memory_gib:.2g} GiB of memory and was stopped. "
         "Look for a tensor or a list that grows without end."
     )
 
 
 def _run_forked(
-    function: Callable[[], Any], seconds: float, memory: int, warm_up: Callable[[], object] | None = None
+    function: Callable[[], Any], seconds: float, memory_gib: float, warm_up: Callable[[], object] | None = None
 ) -> Result:
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -137,7 +144,7 @@ def _run_forked(
         child = os.fork()
     if child == 0:
         os.close(reader)
-        _work_and_exit(function, writer, memory, seconds, warm_up)
+        _work_and_exit(function, writer, memory_gib, seconds, warm_up)
     os.close(writer)
     payload, reason = None, "clock"
     try:
@@ -152,10 +159,10 @@ def _run_forked(
     if not payload:
         raise _too_slow(seconds, "work") if _ended_by_the_clock(status) else _crash(status)
     if _NO_BACKWARD_HERE in payload:
-        return _run_threaded(function, seconds, memory, warm_up)
+        return _run_threaded(function, seconds, memory_gib, warm_up)
     kind, value, printed = pickle.loads(payload)
     if kind == "memory":
-        raise _too_big(memory)
+        raise _too_big(memory_gib)
     if kind == "raised":
         raise value
     return Result(value, printed)
@@ -167,17 +174,11 @@ def _ended_by_the_clock(status: int) -> bool:
 
 
 def _work_and_exit(
-    function: Callable[[], Any], writer: int, memory: int, seconds: float, warm_up: Callable[[], object] | None
+    function: Callable[[], Any], writer: int, memory_gib: float, seconds: float, warm_up: Callable[[], object] | None
 ) -> None:
     """The child's whole life. It leaves by ``os._exit`` so that no handler of the notebook's process runs twice."""
     try:
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        limit = pages * os.sysconf("SC_PAGE_SIZE") + memory
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        _limit_memory(memory_gib)
         if "torch" in sys.modules:
             # OpenMP's other threads did not come along; asking them to work would wait for ever.
             sys.modules["torch"].set_num_threads(1)
@@ -203,6 +204,19 @@ def _work_and_exit(
             pipe.write(len(payload).to_bytes(_LENGTH_BYTES, "big") + payload)
     finally:
         os._exit(0)
+
+
+def _limit_memory(memory_gib: float) -> None:
+    """Let an allocation beyond the limit raise in this process, before the system picks a process to end. On Linux."""
+    if sys.platform != "linux" or memory_gib == float("inf"):
+        return
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + int(memory_gib * 2**30)
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _packed(kind: str, value: Any, printed: str) -> bytes:
@@ -327,13 +341,13 @@ class _Stop(BaseException):
 
 
 def _run_threaded(
-    function: Callable[[], Any], seconds: float, memory: int, warm_up: Callable[[], object] | None = None
+    function: Callable[[], Any], seconds: float, memory_gib: float, warm_up: Callable[[], object] | None = None
 ) -> Result:
     psutil = _psutil()
     if warm_up is not None:
         warm_up()
     process = psutil.Process() if psutil else None
-    allowed = process.memory_info().rss + memory if process else 0
+    allowed = process.memory_info().rss + memory_gib * 2**30 if process else 0
     printed = io.StringIO()
     answer: dict[str, Any] = {}
 
@@ -361,12 +375,132 @@ def _run_threaded(
             if worker.is_alive() and (too_big or reason):
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident or 0), ctypes.py_object(_Stop))
                 worker.join(1.0)
-                raise _too_big(memory) if too_big else _too_slow(seconds, reason, ended=not worker.is_alive())
+                raise _too_big(memory_gib) if too_big else _too_slow(seconds, reason, ended=not worker.is_alive())
     if "error" in answer:
         if is_out_of_memory(answer["error"]):
-            raise _too_big(memory)
+            raise _too_big(memory_gib)
         raise answer["error"]
     return Result(answer["value"], printed.getvalue()[:_MAX_PRINTED])
+
+
+# --- another program -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended. code: its exit status, the negative number of a signal; late: it was stopped by the limit.
+
+    out, err: what it wrote, in UTF-8; what could not be read as such is replaced.
+    """
+
+    code: int
+    out: str = ""
+    err: str = ""
+    late: bool = False
+
+    @property
+    def last_words(self) -> str:
+        """The last line that it wrote to standard error, or how it ended."""
+        if self.code < 0:
+            return f"it was ended by {signal.Signals(-self.code).name}"
+        return next((x.strip() for x in reversed(self.err.splitlines()) if x.strip()), f"exit status {self.code}")
+
+
+def run_command(
+    command: Sequence[str],
+    *,
+    seconds: float,
+    given: bytes = b"",
+    on_line: Callable[[str], object] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Ended:
+    """Run a program for at most ``seconds`` on the clock, and never leave it behind: an interrupt here ends it too.
+
+    given: what it reads from standard input. on_line: called with each line of its standard output as it comes.
+    environment: variables on top of ours.
+    """
+    wanted = os.environ | {"PYTHONIOENCODING": "utf-8", **(environment or {})}
+    late = threading.Event()
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as words:
+        words.write(given)
+        words.seek(0)
+        with subprocess.Popen(list(command), stdin=words, stdout=subprocess.PIPE, stderr=errors, env=wanted) as process:
+
+            def stop() -> None:
+                late.set()
+                process.kill()
+
+            alarm = threading.Timer(seconds, stop)
+            alarm.start()
+            try:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    lines.append(line.decode("utf-8", errors="replace").replace("\r\n", "\n"))
+                    if on_line is not None:
+                        on_line(lines[-1].rstrip("\n"))
+                code = process.wait()
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                alarm.cancel()
+        errors.seek(0)
+        return Ended(code, "".join(lines), errors.read().decode("utf-8", errors="replace"), late.is_set())
+
+
+def run_in_new_python(
+    function: Callable[..., Any],
+    *arguments: Any,
+    seconds: float,
+    memory_gib: float = MEMORY_GIB,
+    on_line: Callable[[str], object] | None = None,
+) -> Result:
+    """Call ``function(*arguments)`` in a fresh Python, which imports it: it is found by its module and its name.
+
+    seconds: on the clock, with the start of Python. on_line: called with each line that the function prints. Arguments,
+    the returned value and exceptions travel as in `run_limited`, and the same exceptions are raised.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer"
+        paths = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
+        ended = run_command(
+            [sys.executable, "-c", "from course_utils.core.limits import _new_python; _new_python()"],
+            seconds=seconds,
+            given=pickle.dumps((str(answer), memory_gib, function, arguments)),
+            on_line=on_line,
+            environment={"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))},
+        )
+        if ended.late:
+            raise TimeLimit(
+                f"It was not done after {seconds:g} s and was stopped; give `seconds=` for work that needs longer."
+            )
+        if not answer.exists():
+            if is_out_of_memory(RuntimeError(ended.err)):
+                raise _too_big(memory_gib)
+            raise Crash(f"Its Python process did not come to its end: {ended.last_words}.")
+        kind, value, _ = pickle.loads(answer.read_bytes())
+    if kind == "memory":
+        raise _too_big(memory_gib)
+    if kind == "raised":
+        raise value
+    return Result(value, ended.out[:_MAX_PRINTED])
+
+
+def _new_python() -> None:
+    """The whole life of the fresh Python."""
+    path, memory_gib, function, arguments = pickle.load(sys.stdin.buffer)
+    faulthandler.disable()
+    _limit_memory(memory_gib)
+    kind, value = "value", None
+    try:
+        value = function(*arguments)
+    except BaseException as error:
+        kind, value = ("memory", None) if is_out_of_memory(error) else ("raised", error)
+    sys.stdout.flush()
+    part = Path(path + ".part")
+    part.write_bytes(_packed(kind, value, ""))
+    os.replace(part, path)
 
 
 def _spent(computed: float, passed: float, seconds: float) -> str:

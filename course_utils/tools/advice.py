@@ -27,10 +27,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from course_utils.core.values import fields_of
 from course_utils.tools import ir
 from course_utils.tools.bisection import _file, fresh_types
 from course_utils.tools.parity import Case, batch_sizes, check_parity
-from course_utils.tools.parity.compare import fields_of
 
 Advice = Literal["trace", "script", "mix", "rewrite"]
 MOST_SWAPS = 6  # submodules exchanged in one mix; a model that needs more is better rewritten

@@ -29,8 +29,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from course_utils.core.cases import leaves
 from course_utils.tools.parity import Case, check_parity
-from course_utils.tools.parity.compare import leaves
 
 WIDTH = 110  # characters in a line of the plain text
 CELL = "border:1px solid currentColor;padding:0.3em 0.5em;text-align:left;vertical-align:top;overflow-wrap:anywhere"

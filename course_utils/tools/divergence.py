@@ -27,9 +27,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from course_utils.core.cases import as_cases, leaves
+from course_utils.core.values import fields_of
 from course_utils.tools.parity import Case, Finding, ParityReport, check_parity
-from course_utils.tools.parity.check import as_cases
-from course_utils.tools.parity.compare import fields_of, leaves
 
 INPUTS = ("values", "batch", "shape", "rank", "dtype", "memory")
 KINDS = (*INPUTS, "special", "apart", "mode", "grad")

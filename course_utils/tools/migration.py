@@ -37,10 +37,10 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.core import limits
+from course_utils.core.cases import as_cases
 from course_utils.core.status_line import Show, status_line
 from course_utils.tools import archive, onnx_model
 from course_utils.tools.parity import Case, batch_sizes, check_parity
-from course_utils.tools.parity.check import as_cases
 
 ROUTES = {
     "convert": "TS2EPConverter, then .pt2",
@@ -54,7 +54,7 @@ CHECKS_VARIABLE = "AOTI_RUNTIME_CHECK_INPUTS"
 """Read when an AOTInductor package is loaded; without it the package takes any shape."""
 HOLDS, PARTLY, DIFFERS, REFUSED = "holds", "partly", "differs", "refused"
 SECONDS = 180.0
-MEMORY = 16 * 2**30
+MEMORY_GIB = 16.0
 # Compilers and folding move the last digits; what a wrong branch does is far beyond this.
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5, "relative_to": "max"}
 _DTYPES = {
@@ -417,10 +417,10 @@ def _in_child(job: _Job, seconds: float) -> _Found:
     """Run the job where a crash or an endless conversion does no harm. Never raises for what the job does."""
     try:
         if sys.platform == "linux":
-            return limits.run_limited(lambda: _work(job), seconds=seconds, memory=MEMORY).value
+            return limits.run_limited(lambda: _work(job), seconds=seconds, memory_gib=MEMORY_GIB).value
         if isinstance(job.source, str):
             return _in_new_process(job, seconds)
-        return limits.run_limited(lambda: _work(job), seconds=seconds, memory=MEMORY).value
+        return limits.run_limited(lambda: _work(job), seconds=seconds, memory_gib=MEMORY_GIB).value
     except limits.TimeLimit:
         return _Found(ended="timed out")
     except limits.Crash:
@@ -734,7 +734,7 @@ def _salvage(source: str, target: Path, seconds: float) -> tuple[str, ...]:
     target.mkdir(parents=True, exist_ok=True)
     saved = []
     with contextlib.suppress(Exception):
-        count = limits.run_limited(weights, seconds=seconds, memory=MEMORY).value
+        count = limits.run_limited(weights, seconds=seconds, memory_gib=MEMORY_GIB).value
         saved.append(f"weights.pt ({count} tensors)")
     with zipfile.ZipFile(source) as content:
         for name in content.namelist():

@@ -35,9 +35,10 @@ from torch.utils import benchmark  # noqa: E402
 
 _extension_log.setLevel(_level)
 
+from course_utils.core.cases import leaves  # noqa: E402
 from course_utils.core.status_line import Show, status_line  # noqa: E402
 from course_utils.tools.parity.check import error_text  # noqa: E402
-from course_utils.tools.parity.compare import Rules, compare, leaves  # noqa: E402
+from course_utils.tools.parity.compare import Rules, compare  # noqa: E402
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

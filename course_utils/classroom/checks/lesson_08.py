@@ -32,7 +32,7 @@ def _trace(module: nn.Module, *example: Tensor) -> Any:
 
 
 def _short(value: Any) -> str:
-    from course_utils.tools.parity.compare import brief
+    from course_utils.core.values import brief
 
     return brief(value)
 

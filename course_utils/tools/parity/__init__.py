@@ -7,7 +7,8 @@
 `report` tells.
 """
 
-from course_utils.tools.parity.check import Case, ParityError, assert_parity, batch_sizes, check_parity
+from course_utils.core.cases import Case, batch_sizes
+from course_utils.tools.parity.check import ParityError, assert_parity, check_parity
 from course_utils.tools.parity.compare import Stats, ulp_distance
 from course_utils.tools.parity.report import Finding, ParityReport, Where
 

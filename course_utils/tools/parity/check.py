@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.tools.parity.compare import Comparison, Rules, Stats, brief, compare, leaves, located
+from course_utils.core.cases import Case, as_cases
+from course_utils.core.values import brief, leaves
+from course_utils.tools.parity.compare import Comparison, Rules, Stats, compare, located
 from course_utils.tools.parity.report import Finding, ParityReport, Where
 from course_utils.tools.parity.state import (
     Ledger,
@@ -50,87 +52,6 @@ class ParityError(AssertionError):
     def __init__(self, report: ParityReport) -> None:
         super().__init__(report.text())
         self.report = report
-
-
-@dataclass(frozen=True)
-class Case:
-    """One input: positional and keyword arguments, and a name for the report."""
-
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.args, tuple):
-            raise TypeError(f"Case.args is a tuple of arguments, got {type(self.args).__name__}; write Case((x,)).")
-
-    @property
-    def size(self) -> int:
-        """The number of elements in all tensors: a small case is shown before a large one."""
-        return sum(leaf.numel() if isinstance(leaf, Tensor) else 1 for leaf in leaves((self.args, dict(self.kwargs))))
-
-    @property
-    def text(self) -> str:
-        parts = [brief(a) for a in self.args] + [f"{k}={brief(v)}" for k, v in self.kwargs.items()]
-        return ", ".join(parts) or "no arguments"
-
-
-def as_cases(inputs: Any) -> list[Case]:
-    """Read the `inputs` of `check_parity`; raise TypeError or ValueError where they say nothing usable."""
-    entries = inputs if isinstance(inputs, list) else [inputs]
-    if not entries or (isinstance(inputs, tuple) and not inputs):
-        raise ValueError(
-            "inputs is empty, so nothing would be checked; give at least one case, such as torch.randn(2, 3)."
-        )
-    cases = []
-    for i, entry in enumerate(entries):
-        if isinstance(entry, Tensor):
-            case = Case((entry,))
-        elif isinstance(entry, tuple):
-            case = Case(entry)
-        elif isinstance(entry, Case):
-            case = entry
-        else:
-            raise TypeError(
-                f"inputs holds a {type(entry).__name__}; a case is a Tensor, a tuple of arguments, "
-                "or Case(args, kwargs, name). Wrap a single argument of another type in a tuple: (value,)."
-            )
-        cases.append(case if case.name else replace(case, name=f"input {i + 1}" if len(entries) > 1 else "the input"))
-    return cases
-
-
-def batch_sizes(args: Any, sizes: tuple[int, ...] = (1, 2, 5), dim: int = 0) -> list[Case]:
-    """Cases of other batch sizes made from one: every tensor argument that has the first one's size along
-    `dim` (nested ones too) is cut, or repeated from its beginning, to each of `sizes`. Size 0 gives an empty
-    batch.
-
-    args: a Tensor, a tuple of positional arguments, or a Case. Raises ValueError where no tensor has
-    dimension `dim`, or a batch of 0 would have to grow.
-    """
-    (case,) = as_cases(args)
-    tensors = [t for t in leaves((case.args, dict(case.kwargs))) if isinstance(t, Tensor)]
-    if not tensors or tensors[0].dim() <= dim:
-        raise ValueError(f"no tensor argument has a dimension {dim} to vary; give a batch, such as torch.randn(4, 3).")
-    batch = tensors[0].shape[dim]
-    if not batch and any(sizes):
-        raise ValueError("the given batch is empty and cannot be repeated; give at least one row.")
-
-    def resize(value: Any, size: int) -> Any:
-        if isinstance(value, Tensor):
-            if value.dim() <= dim or value.shape[dim] != batch:
-                return value
-            return value.index_select(dim, torch.arange(size, device=value.device) % max(batch, 1))
-        if isinstance(value, Mapping):
-            return type(value)((k, resize(v, size)) for k, v in value.items())
-        if isinstance(value, (list, tuple)):
-            items = [resize(v, size) for v in value]
-            return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-        return value
-
-    name = "" if case.name == "the input" else f"{case.name}, "
-    return [
-        Case(resize(case.args, n), {k: resize(v, n) for k, v in case.kwargs.items()}, f"{name}batch {n}") for n in sizes
-    ]
 
 
 # --- one call -------------------------------------------------------------------------------------

@@ -7,15 +7,15 @@ returns the differences as plain records; `measure` does the arithmetic for one 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
-import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from course_utils.core.values import brief, elements, fields_of, number, plain
 
 # {dtype: (rtol, atol)}: the documented table of torch.testing.assert_close. Every other dtype is exact.
 TOLERANCES: dict[torch.dtype, tuple[float, float]] = {
@@ -177,16 +177,6 @@ def _wide(t: Tensor) -> Tensor:
     return t.to(torch.int64)
 
 
-def _plain(t: Tensor) -> Tensor:
-    """`t` as a dense tensor on the CPU, outside autograd."""
-    t = t.detach()
-    if t.is_quantized:
-        t = t.dequantize()
-    if t.layout != torch.strided:
-        t = t.to_dense()
-    return t.cpu()
-
-
 @dataclass(frozen=True)
 class Gap:
     """The outcome of `measure`: statistics, how many elements are beyond the tolerance, the worst one."""
@@ -205,7 +195,7 @@ def measure(reference: Tensor, candidate: Tensor, rules: Rules) -> Gap:
     """
     same_dtype = reference.dtype == candidate.dtype
     rtol, atol = rules.tolerance(reference.dtype, candidate.dtype)
-    expected, actual = _plain(reference), _plain(candidate)
+    expected, actual = plain(reference), plain(candidate)
     count = expected.numel()
     inexact = expected.dtype.is_floating_point or expected.dtype.is_complex
     has_ulp = same_dtype and inexact
@@ -251,70 +241,7 @@ def measure(reference: Tensor, candidate: Tensor, rules: Rules) -> Gap:
     return Gap(stats, beyond, index)
 
 
-# --- text of values -------------------------------------------------------------------------------
-
-
-def number(value: Any) -> str:
-    """A number in at most three significant digits; integers and bools in full."""
-    if isinstance(value, complex):
-        return f"{value.real:.3g}{value.imag:+.3g}j"
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return str(value)
-
-
-def brief(value: Any, limit: int = 8) -> str:
-    """`value` in one line: dtype and shape of a tensor, and its elements where they are at most `limit`."""
-    if isinstance(value, Tensor):
-        if value.is_nested:
-            return f"nested {str(value.dtype).removeprefix('torch.')}"
-        head = f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
-        if value.layout != torch.strided:
-            return f"{str(value.layout).removeprefix('torch.')} {head}"
-        if value.is_meta:
-            return f"meta {head}"
-        if not value.is_contiguous():
-            head += f" strides {list(value.stride())}"
-        return f"{head} = {_elements(value)}" if 0 < value.numel() <= limit else head
-    if isinstance(value, str):
-        return repr(value if len(value) <= 60 else value[:57] + "...")
-    if isinstance(value, (bool, int, float, complex)):
-        return number(value)
-    if isinstance(value, Mapping):
-        items = [f"{k!r}: {brief(v, limit)}" for k, v in list(value.items())[:4]]
-        return "{" + ", ".join(items + ["..."] * (len(value) > 4)) + "}"
-    if isinstance(value, (list, tuple)):
-        items = [brief(v, limit) for v in value[:4]] + ["..."] * (len(value) > 4)
-        body = ", ".join(items)
-        return f"[{body}]" if isinstance(value, list) else f"({body}{',' if len(value) == 1 else ''})"
-    if value is None or isinstance(value, (torch.dtype, torch.device)):
-        return str(value)
-    return f"a {type(value).__name__}"
-
-
-def _elements(t: Tensor) -> str:
-    def render(items: Any) -> str:
-        return "[" + ", ".join(map(render, items)) + "]" if isinstance(items, list) else number(items)
-
-    return render(_plain(t).tolist())
-
-
 # --- the walk -------------------------------------------------------------------------------------
-
-
-def leaves(value: Any, above: tuple[int, ...] = ()) -> Iterator[Any]:
-    """The leaves of nested lists, tuples, dicts, dataclasses and plain objects, in order."""
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from leaves(item, above)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from leaves(item, above)
-    elif (fields := fields_of(value)) is not None:
-        for item in fields.values() if id(value) not in above else ():
-            yield from leaves(item, (*above, id(value)))
-    else:
-        yield value
 
 
 def located(value: Any, path: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, int, int]]:
@@ -335,32 +262,6 @@ def located(value: Any, path: str, above: tuple[int, ...] = ()) -> Iterator[tupl
         )
     for name, item in items:
         yield from located(item, path + name, (*above, id(value)))
-
-
-_NO_RECORDS = (Tensor, torch.nn.Module, torch.Generator, type, types.FunctionType, types.MethodType, types.ModuleType)
-
-
-def fields_of(value: Any) -> dict[str, Any] | None:
-    """The fields of a dataclass or of a plain object, by name; None for a value that is neither.
-
-    A plain object has attributes in `__dict__` or `__slots__` and defines no equality of its own.
-    """
-    if isinstance(value, _NO_RECORDS):
-        return None
-    if dataclasses.is_dataclass(value):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if hasattr(value, f.name)}
-    kind = type(value)
-    if kind.__eq__ is not object.__eq__ or callable(value):
-        return None
-    names = [n for c in kind.__mro__ for n in _slots(c) if hasattr(value, n)]
-    fields = {n: getattr(value, n) for n in names} | dict(getattr(value, "__dict__", {}))
-    return fields or None
-
-
-def _slots(kind: type) -> tuple[str, ...]:
-    slots = vars(kind).get("__slots__", ())
-    named = (slots,) if isinstance(slots, str) else tuple(slots)
-    return tuple(n for n in named if not n.startswith("__"))
 
 
 def compare(reference: Any, candidate: Any, rules: Rules, path: str = "out") -> Comparison:
@@ -557,9 +458,9 @@ def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison
         )
         differ("value", "-0.0 and 0.0", "0.0 and -0.0", words, rules.signed_zero)
     if gap.beyond:
-        left, right = _plain(ref), _plain(cand)
+        left, right = plain(ref), plain(cand)
         if ref.numel() <= 8:
-            texts = [_elements(left), _elements(right)]
+            texts = [elements(left), elements(right)]
         else:
             texts = [f"{number(t[gap.index].item())} at {list(gap.index)}" for t in (left, right)]
         at = f"at {list(gap.index)} " if ref.dim() else ""
@@ -596,5 +497,5 @@ def _other_zeros(ref: Tensor, cand: Tensor) -> int:
     """How many elements are 0.0 on one side and -0.0 on the other."""
     if ref.dtype != cand.dtype or not ref.dtype.is_floating_point or ref.element_size() < 2:
         return 0
-    left, right = _plain(ref), _plain(cand)
+    left, right = plain(ref), plain(cand)
     return int(((left == 0) & (right == 0) & (left.signbit() != right.signbit())).sum())

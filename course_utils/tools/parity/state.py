@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.tools.parity.compare import leaves
+from course_utils.core.values import leaves
 
 _MISSING = object()
 _MODULE_FIELDS = frozenset(vars(nn.Module())) - {"training"}
