@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.classroom.checks import NotYet, check_for, expect_parity
+from course_utils.core.errors import one_line
 
-# What marks the compile errors that the lesson collects; the same sentences stand in its table.
+# What marks the compile errors that the lesson collects; its table contains the same sentences.
 _COLLECTED = (
     "Expected a default value of type Tensor (inferred)",
     "all inputs of range must be ints",
@@ -55,16 +56,8 @@ def _scripted(answer: Any, what: str) -> Any:
 
 def _where_to_read(says: str) -> str:
     if any(x in says for x in _COLLECTED):
-        return "this sentence in the lesson's collection of compile errors"
+        return "this sentence in the lesson's table of compile errors"
     return "the underlined part: the type of each name in it, and where that type was decided"
-
-
-def _last_line(error: BaseException) -> str:
-    """What an error says in one line: of a compiled call its last sentence, without the Python frames below it."""
-    lines = [line.strip() for line in str(error).partition("\nAt:\n")[0].splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return textwrap.shorten(lines[-1] if "TorchScript" in lines[0] else lines[0], 200)
 
 
 def _module(make: Any, *args: Any) -> nn.Module:
@@ -116,7 +109,7 @@ def annotated(answer: Any) -> None:
         except Exception as error:
             raise NotYet(
                 f"It compiles and cannot be called with {what}.",
-                seen={"the call says": _last_line(error), "its schema": str(scripted.schema)},
+                seen={"the call says": one_line(error), "its schema": str(scripted.schema)},
                 look_at=_wrong_types(scripted),
             ) from None
     expect_parity(reference, scripted, calls, "Scripted, it differs from the given function.")
@@ -129,7 +122,7 @@ def _wrong_types(scripted: torch.jit.ScriptFunction) -> str:
     odd = [f"`{name}`, a {mine}" for name, kind, mine in zip(names, kinds, found, strict=False) if mine != kind]
     if not odd:
         return "the line of your function that the call stops at"
-    return "the type in the schema of " + ", and of ".join(odd) + ": what may the call give there"
+    return "the type in the schema of " + ", and of ".join(odd) + ": is that what the call passes"
 
 
 def _clipped(x: Tensor) -> Tensor:
@@ -255,10 +248,10 @@ def _exits_as_given(answer: Any, least: float, batches: list[Tensor]) -> None:
             stage.runs.zero_()
         out = module(x.clone())
         if not isinstance(out, Tensor) or not torch.equal(out, scores[right]):
-            # At a tie two heads give the same scores; which stages ran tells them apart.
+            # At a tie two heads give the same scores; which stages ran distinguishes them.
             same = [n for n, s in enumerate(scores) if isinstance(out, Tensor) and torch.equal(out, s)]
             raise NotYet(
-                "It answers with the scores of another head." if same else "What it returns are the scores of no head.",
+                "It answers with the scores of another head." if same else "Its result is not the scores of a head.",
                 seen={
                     "batch": x.tolist(),
                     "least": least,
@@ -268,10 +261,10 @@ def _exits_as_given(answer: Any, least: float, batches: list[Tensor]) -> None:
                 look_at="the condition: sure of every row of the batch, more than `least`; the last head in any case",
             )
         ran = [int(stage.runs) for stage in stages]
-        seen = {"batch": x.tolist(), "least": least, "last word": f"head {right}", "runs of each stage": ran}
+        seen = {"batch": x.tolist(), "least": least, "should answer": f"head {right}", "runs of each stage": ran}
         if sum(ran) > right + 1:
             raise NotYet(
-                "The scores are right, and stages ran that were not needed.",
+                "The scores are right, but stages ran that were not needed.",
                 seen=seen,
                 look_at="when the loop ends: nothing after the sure head may be computed",
             )
@@ -285,9 +278,9 @@ def _exits_as_given(answer: Any, least: float, batches: list[Tensor]) -> None:
         mine = [int(n) for n in exits] if exits is not None else None
         if mine != counted:
             raise NotYet(
-                "The scores are right, `exits` is not.",
+                "The scores are right, but `exits` is not.",
                 seen={"batch": x.tolist(), "expected exits": counted, "yours": mine},
-                look_at="which head had the last word, the last one included, and where the count is kept",
+                look_at="which head gave the answer, the last head included, and where the count is kept",
             )
 
 
@@ -299,7 +292,7 @@ def optional_cache(answer: Any) -> None:
         raise NotYet(
             "The cache of a fresh object is not `None`.",
             seen={"expected": "None", "yours": _kind_of(module.cache) if hasattr(module, "cache") else "no `cache`"},
-            look_at="what `cache` holds before the first call, in the given class and in yours",
+            look_at="what `cache` contains before the first call, in the given class and in yours",
         )
     x = torch.rand(4, 9, 5, generator=torch.Generator().manual_seed(4))
     longest, before, lengths = 0, None, []
@@ -314,38 +307,38 @@ def optional_cache(answer: Any) -> None:
         except Exception as error:
             raise NotYet(
                 f"A sequence of length {length} after one of {longest} fails." if longest else "The first call fails.",
-                seen={**seen, "the call says": _last_line(error)},
+                seen={**seen, "the call says": one_line(error)},
                 look_at="the shape of the table that is kept, and the shape of this sequence",
             ) from None
         if not isinstance(out, Tensor) or out.shape != expected.shape:
             yours = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else _shown(out)
             raise NotYet(
-                "The shape of the result differs from that of the given class.",
+                "The shape of the result differs from the given class.",
                 seen={**seen, "expected": f"shape {tuple(expected.shape)}", "yours": yours},
                 look_at="which rows of the table are added, and what the table is added to",
             )
         if not torch.allclose(out, expected):
             raise NotYet(
-                "The result differs from that of the given class.",
+                "The result differs from the given class.",
                 seen={**seen, "expected": expected[0, :, 0], "yours": out[0, :, 0]},
                 look_at="which rows of the table are added",
             )
         if not torch.equal(mine, given):
             raise NotYet(
-                "The result is right, and the caller's sequence has changed.",
+                "The result is right, but the caller's sequence has changed.",
                 seen={**seen, "before": given[0, :, 0], "after the call": mine[0, :, 0]},
                 look_at="whether the sum is written into `x` or into a new tensor",
             )
         cache = module.cache
         if cache is None:
             raise NotYet(
-                "The result is right and the cache stays empty.", seen=seen, look_at="where the new table is stored"
+                "The result is right, but the cache stays empty.", seen=seen, look_at="where the new table is stored"
             )
         if length <= longest and (before is None or cache.data_ptr() != before.data_ptr()):
             raise NotYet(
-                "The table is made again although a longer one is there.",
+                "The table is built again, although the cache has one that is long enough.",
                 seen={**seen, "rows in the cache now": cache.size(0), "longest so far": longest},
-                look_at="the condition under which a table is made",
+                look_at="the condition under which a table is built",
             )
         longest, before = max(longest, length), cache
 
@@ -395,7 +388,7 @@ def debugging_left_out(answer: Any) -> None:
     except Exception as error:
         raise NotYet(
             "It compiles, and the call fails.",
-            seen={"the call says": _last_line(error)},
+            seen={"the call says": one_line(error)},
             look_at="what the compiled model does when it reaches a method that was left out",
         ) from None
     file = io.BytesIO()
@@ -404,7 +397,7 @@ def debugging_left_out(answer: Any) -> None:
     except Exception as error:
         raise NotYet(
             "It cannot be saved.",
-            seen={"saving says": _last_line(error)},
+            seen={"saving says": one_line(error)},
             look_at="the table of decorators: which of them keeps a call to Python in the compiled model",
         ) from None
     calls = {"2 images": lambda: scripted(images), "70 images": lambda: scripted(batch)}
@@ -432,13 +425,13 @@ def debugging_left_out(answer: Any) -> None:
         if not isinstance(got, Tensor) or got.shape != expected.shape:
             yours = f"shape {tuple(got.shape)}" if isinstance(got, Tensor) else _shown(got)
             raise NotYet(
-                f"`{name}` of the saved model gives another shape than that of the given class.",
+                f"`{name}` of the saved model returns another shape than the given class.",
                 seen={"expected": f"shape {tuple(expected.shape)}", "yours": yours},
                 look_at=f"the last line of `{name}`",
             )
         if not torch.equal(got, expected):
             raise NotYet(
-                f"`{name}` of the saved model differs from that of the given class.",
+                f"`{name}` of the saved model differs from the given class.",
                 seen={"expected": f"{expected.flatten()[:4].tolist()} …", "yours": f"{got.flatten()[:4].tolist()} …"},
                 look_at=f"what `{name}` computes when it is compiled",
             )
@@ -476,7 +469,7 @@ def as_python(answer: Any) -> None:
                 raise
             except Exception as error:
                 raise NotYet(
-                    f"The call fails {side}.", seen={"call": f"({values}, {n})", "it says": _last_line(error)}
+                    f"The call fails, {side}.", seen={"call": f"({values}, {n})", "it says": one_line(error)}
                 ) from None
             if not isinstance(out, tuple) or len(out) != len(expected):
                 raise NotYet(
@@ -501,6 +494,6 @@ def as_python(answer: Any) -> None:
 
 _LOOK = {
     "list": "what is in the list that you return, and in which order",
-    "square": "the type of a power of two ints in TorchScript, and how many digits that type holds",
+    "square": "the type of a power of two ints in TorchScript, and how many digits that type keeps",
     "text": "the number that is written, its sign included; a specification such as `{:d}` in compiled code",
 }

@@ -55,7 +55,7 @@ def exposing_input(answer: Any) -> None:
         eager = _limited(answer)
     except Exception as error:
         raise NotYet(
-            "The eager function refuses this input, so it exposes nothing.",
+            "The eager function rejects this input, so it exposes nothing.",
             seen={"input": brief(answer), "eager": f"{type(error).__name__}: {str(error).splitlines()[0]}"},
             look_at="an input with at least one dimension, of numbers",
         ) from None
@@ -84,7 +84,7 @@ def exposing_input(answer: Any) -> None:
 
 @check_for("03.2")
 def any_length(answer: Any) -> None:
-    """A function whose trace gives running means for any number of rows."""
+    """A function whose trace returns running means for any number of rows."""
 
     def reference(x: Tensor) -> Tensor:
         return torch.stack([x[: t + 1].mean(0) for t in range(x.shape[0])])
@@ -376,7 +376,7 @@ def detector(answer: Any) -> None:
         raise NotYet(
             f"{len(blamed)} of the functions that you name are traced correctly.",
             seen={"for example": f"{blamed[-1]}: {warns}", "missed": len(missed)},
-            look_at="whether you compare results, or take a warning or an input that eager refuses for proof",
+            look_at="whether you compare results, or take a warning, or an input that eager rejects, as proof",
         )
     if missed:
         raise NotYet(
