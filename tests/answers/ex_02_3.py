@@ -79,7 +79,7 @@ def all_stages_then_choose():
     return Answer
 
 
-@wrong("The scores are right, `exits` is not")
+@wrong("The scores are right, but `exits` is not")
 def last_head_not_counted():
     class Answer(Base):
         def forward(self, x):
@@ -198,7 +198,7 @@ def an_object():
     return flag_instead_of_return()([], [], 0.5)
 
 
-@wrong("the scores of no head")
+@wrong("Its result is not the scores of a head")
 def gives_probabilities():
     class Answer(Base):
         def forward(self, x):

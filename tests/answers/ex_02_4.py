@@ -119,7 +119,7 @@ def empty_tensor_instead():
     return Answer
 
 
-@wrong("The result differs from that of the given class")
+@wrong("The result differs from the given class")
 def last_rows_instead_of_first():
     class Answer(Typed):
         def forward(self, x):

@@ -213,7 +213,7 @@ def prints_large_batches():
     return Answer
 
 
-@wrong("`features` of the saved model gives another shape")
+@wrong("`features` of the saved model returns another shape")
 def features_not_flat():
     class Answer(Base):
         @torch.jit.export

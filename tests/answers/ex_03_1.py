@@ -25,7 +25,7 @@ def a_list():
     return [0.0, 0.0, 0.0, 5.0]
 
 
-@wrong("refuses this input")
+@wrong("rejects this input")
 def a_number():
     return torch.tensor(5.0)
 

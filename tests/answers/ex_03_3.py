@@ -1,4 +1,4 @@
-"""Answers to 03.3: a maximum that autograd takes for a constant."""
+"""Answers to 03.3: rounding that autograd does not see."""
 
 import torch
 
@@ -7,66 +7,102 @@ from tests.answers import right, wrong
 
 @wrong("The trace has the right values and the wrong gradient")
 def no_grad_again():
-    def balanced_in_trace(x):
+    def quantised_in_trace(x):
         with torch.no_grad():
-            top = x.abs().max()
-        return x / top
+            step = x.abs().max() / 7
+            lost = (x / step).round() * step - x
+        return x + lost
 
-    return balanced_in_trace
+    return quantised_in_trace
 
 
 @wrong("The function itself has the right values and the wrong gradient")
-def nothing_stopped():
-    def balanced_in_trace(x):
-        return x / x.abs().max()
+def nothing_hidden():
+    def quantised_in_trace(x):
+        step = x.abs().max() / 7
+        return (x / step).round() * step
 
-    return balanced_in_trace
+    return quantised_in_trace
+
+
+@wrong("The function itself has the right values and the wrong gradient")
+def only_the_rounding_hidden():
+    def quantised_in_trace(x):
+        step = x.abs().max() / 7
+        return x + (x / step).round().detach() * step - x
+
+    return quantised_in_trace
 
 
 @wrong("no gradient at all")
-def everything_stopped():
-    def balanced_in_trace(x):
-        return (x / x.abs().max()).detach()
+def everything_hidden():
+    def quantised_in_trace(x):
+        step = x.abs().max() / 7
+        return ((x / step).round() * step).detach()
 
-    return balanced_in_trace
+    return quantised_in_trace
 
 
 @wrong("The values of the trace differ")
 def a_number():
-    def balanced_in_trace(x):
-        return x / x.abs().max().item()
+    def quantised_in_trace(x):
+        step = float(x.abs().max()) / 7
+        return x + ((x / step).round() * step - x).detach()
 
-    return balanced_in_trace
+    return quantised_in_trace
 
 
 @wrong("returns different values from the given one")
 def without_the_sign():
-    def balanced_in_trace(x):
-        return x / x.max().detach()
+    def quantised_in_trace(x):
+        step = x.max() / 7
+        return x + ((x / step).round() * step - x).detach()
 
-    return balanced_in_trace
+    return quantised_in_trace
+
+
+@wrong("returns different values from the given one")
+def a_step_for_each_row():
+    def quantised_in_trace(x):
+        step = x.abs().amax(-1, keepdim=True) / 7
+        return x + ((x / step).round() * step - x).detach()
+
+    return quantised_in_trace
+
+
+@wrong("returns different values from the given one")
+def rounded_down():
+    def quantised_in_trace(x):
+        step = x.abs().max() / 7
+        return x + ((x / step).floor() * step - x).detach()
+
+    return quantised_in_trace
 
 
 @right
 def detached_before():
-    def balanced_in_trace(x):
-        return x / x.detach().abs().max()
+    def quantised_in_trace(x):
+        seen = x.detach()
+        step = seen.abs().max() / 7
+        return x + (seen / step).round() * step - seen
 
-    return balanced_in_trace
+    return quantised_in_trace
 
 
 @right
 def by_infinity_norm():
-    def balanced_in_trace(x):
-        return x * (1 / x.detach().flatten().norm(float("inf")))
+    def quantised_in_trace(x):
+        step = torch.linalg.vector_norm(x.detach(), float("inf")) / 7
+        return (x - x.detach()) + torch.round(x.detach() / step) * step
 
-    return balanced_in_trace
+    return quantised_in_trace
 
 
 def scripted_no_grad(x):
     with torch.no_grad():
-        top = x.abs().max()
-    return x / top
+        step = x.abs().max() / 7
+        lost = (x / step).round() * step - x
+    return x + lost
 
 
 @wrong("Your function is scripted, or calls a part that is")

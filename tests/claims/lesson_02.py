@@ -79,7 +79,7 @@ def to_numpy(module, args, output):
 
 @claim(
     f"{LESSON}#ccb40eadf",
-    "A method that no call reaches is not compiled, and may contain anything:",
+    "A method that no call reaches is not compiled, and may contain anything.",
     was="what no call reaches is never compiled",
 )
 def methods_that_no_call_reaches() -> None:
@@ -170,6 +170,17 @@ def arguments_are_tensors() -> None:
         )
 
 
+def counted(values: list) -> int:
+    return len(values)
+
+
+@claim(f"{LESSON}#cbccbc308", "The bare `list` of `count` matches no list")
+def bare_lists() -> None:
+    scripted = torch.jit.script(counted)
+    for values in ([1, 2], [], [torch.ones(1)], ["a"]):
+        assert "but instead found type 'list'" in str(fails(lambda v=values: scripted(v)))
+
+
 # --- Optional
 
 
@@ -187,6 +198,12 @@ def refined_isinstance(x, m: Optional[Tensor]):
     if isinstance(m, Tensor):
         x = x * m
     return x
+
+
+def of_a_union(size: int | list[int]) -> int:
+    if isinstance(size, int):
+        return size
+    return size[-1]
 
 
 def by_operator(x, m: Optional[Tensor]):
@@ -215,7 +232,10 @@ def by_while(x, m: Optional[Tensor]):
     was="it follows tests against None of a local name",
 )
 @claim(f"{LESSON}#c0cad434c", "the compiler does not follow the operator `!=`, the jump or the loop")
+@claim(f"{LESSON}#c974e2b15", "`isinstance` is proof too, and distinguishes between the members of a union")
 def proofs_of_an_optional() -> None:
+    scripted = torch.jit.script(of_a_union)
+    assert [scripted(3), scripted([4, 5])] == [3, 5]
     for function in (refined_if, refined_ternary, refined_isinstance):
         assert says(function) == ""
     for function in (by_operator, by_continue, by_while):
@@ -338,7 +358,7 @@ class LoopOverModules(nn.Module):
 
 
 @claim(
-    f"{LESSON}#c44ff8358",
+    f"{LESSON}#c430ae168",
     "Loops over a tuple or a `ModuleList` are exempt: they are unrolled",
     was="loop names do not exist afterwards, and must keep their type",
 )
@@ -655,7 +675,7 @@ def sums_of_ints() -> None:
     assert scripted([2**31 - 2, 1]) == 2**31 - 1 and scripted([]) == 0
 
 
-@claim(f"{LESSON}#cd7f1b3ec", "A format specification is not interpreted, and stays in the text as written.")
+@claim(f"{LESSON}#cd370fef1", "A format specification is not interpreted, and stays in the text as written.")
 def format_specifications() -> None:
     def wide(n: int):
         return "{:03d}|{}".format(n, n)
@@ -679,7 +699,7 @@ def note_dict(values: Dict[str, int]):
     return values
 
 
-@claim(f"{LESSON}#cd7f1b3ec", "A list is **copied** when you pass it in. A tensor is not:")
+@claim(f"{LESSON}#c05af4703", "A list is **copied** when you pass it in; a tensor is not.")
 @claim(f"{LESSON}#c05af4703", "A dict is copied as well.")
 def containers_are_copied() -> None:
     mine, x, names = [7], torch.zeros(2), {"a": 0}
@@ -766,7 +786,7 @@ def recurrent_layers() -> None:
 
 
 @claim(
-    f"{LESSON}#ceb6c4082",
+    f"{LESSON}#cfb45b8c0",
     "It accepts a scripted function but rejects a scripted module:",
     was="torch.compile does not take what is already scripted",
 )
@@ -785,7 +805,7 @@ def safe(x):
     return torch.zeros_like(x) if bool(failed.any()) else inverse
 
 
-@claim(f"{LESSON}#try-scope", "A matrix that is not square, or that contains integers, still raises")
+@claim(f"{LESSON}#cb73d71c9", "A matrix that is not square, or that contains integers, still raises")
 def asking_first() -> None:
     scripted = torch.jit.script(safe)
     assert torch.equal(scripted(torch.eye(2)), torch.eye(2)) and not scripted(torch.zeros(2, 2)).any()

@@ -125,7 +125,7 @@ def what_warns() -> None:
         assert traced_with_warnings(function, ONES)[1]
 
 
-@claim(f"{LESSON}#cc197dc7d", "### 3 · A loop whose end depends on the data")
+@claim(f"{LESSON}#cc197dc7d", "a loop whose end depends on the data is unrolled as often as it ran for the example")
 def while_is_unrolled() -> None:
     def halved(x: Tensor) -> Tensor:
         while x.abs().max() > 1:
@@ -167,7 +167,7 @@ def pieces() -> None:
         raise AssertionError(rows)
 
 
-@claim(f"{LESSON}#c51023e66", "There is no warning. Two steps were recorded", was="from here on nothing warns")
+@claim(f"{LESSON}#c507a94eb", "There is no warning. Two steps were recorded", was="from here on nothing warns")
 def silent_range() -> None:
     def decayed(x: Tensor) -> Tensor:
         state = torch.zeros_like(x[0])
@@ -200,7 +200,7 @@ def negative_dimension() -> None:
             assert len(other) < len(shape)
 
 
-@claim(f"{LESSON}#cf510123f", "`new_zeros` reads both from the tensor at run time")
+@claim(f"{LESSON}#c60cb5526", "`new_zeros` reads both from the tensor at run time")
 def constants_of_the_example() -> None:
     for dtype in (torch.float16, torch.float64, torch.int64):
         x = torch.ones(2, dtype=dtype)
@@ -214,7 +214,7 @@ class Exposure(nn.Module):
         return x * 2 if self.training else x * 1
 
 
-@claim(f"{LESSON}#c853367f9", "a Python value that tracing reads once. Scripting keeps the branch")
+@claim(f"{LESSON}#c1c1a7a3b", "a Python value that tracing reads once. Scripting keeps the branch")
 def flags() -> None:
     for mode in (True, False):
         model = Exposure().train(mode)
@@ -303,7 +303,7 @@ def asserts() -> None:
         raise AssertionError(x)
 
 
-@claim(f"{LESSON}#cb9ef8831", "The values match, but the gradient is three times too large.")
+@claim(f"{LESSON}#c42274cb2", "The values match, but the gradient is three times too large.")
 def no_grad_inside() -> None:
     def straight(x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -329,7 +329,7 @@ def noisy(x: Tensor) -> Tensor:
     return x + torch.rand(1)
 
 
-@claim(f"{LESSON}#c34dda732", "A scripted function drops it too")
+@claim(f"{LESSON}#c826ffc2e", "A scripted function drops it too")
 def unused_random_numbers() -> None:
     def drawn(function: Any) -> float:
         torch.manual_seed(0)

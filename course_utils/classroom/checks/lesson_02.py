@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.classroom.checks import NotYet, check_for, expect_parity
+from course_utils.core.errors import one_line
 
-# What marks the compile errors that the lesson collects; the same sentences stand in its table.
+# What marks the compile errors that the lesson collects; its table contains the same sentences.
 _COLLECTED = (
     "Expected a default value of type Tensor (inferred)",
     "all inputs of range must be ints",
@@ -55,16 +56,8 @@ def _scripted(answer: Any, what: str) -> Any:
 
 def _where_to_read(says: str) -> str:
     if any(x in says for x in _COLLECTED):
-        return "this sentence in the lesson's collection of compile errors"
+        return "this sentence in the lesson's table of compile errors"
     return "the underlined part: the type of each name in it, and where that type was decided"
-
-
-def _last_line(error: BaseException) -> str:
-    """What an error says in one line: of a compiled call its last sentence, without the Python frames below it."""
-    lines = [line.strip() for line in str(error).partition("\nAt:\n")[0].splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return textwrap.shorten(lines[-1] if "TorchScript" in lines[0] else lines[0], 200)
 
 
 def _module(make: Any, *args: Any) -> nn.Module:
@@ -116,7 +109,7 @@ def annotated(answer: Any) -> None:
         except Exception as error:
             raise NotYet(
                 f"It compiles and cannot be called with {what}.",
-                seen={"the call says": _last_line(error), "its schema": str(scripted.schema)},
+                seen={"the call says": one_line(error), "its schema": str(scripted.schema)},
                 look_at=_wrong_types(scripted),
             ) from None
     expect_parity(reference, scripted, calls, "Scripted, it differs from the given function.")
@@ -129,22 +122,27 @@ def _wrong_types(scripted: torch.jit.ScriptFunction) -> str:
     odd = [f"`{name}`, a {mine}" for name, kind, mine in zip(names, kinds, found, strict=False) if mine != kind]
     if not odd:
         return "the line of your function that the call stops at"
-    return "the type in the schema of " + ", and of ".join(odd) + ": what may the call give there"
+    return "the type in the schema of " + ", and of ".join(odd) + ": is that what the call passes"
 
 
 def _clipped(x: Tensor) -> Tensor:
     return x.clamp(-1.0, 1.0) if bool(x.abs().max() > 1) else x
 
 
-def _average(x: Tensor) -> float:
-    return sum(float(v) for v in x) / x.size(0)
+def _first_negative(x: Tensor) -> int:
+    return next((n for n, value in enumerate(x.tolist()) if value < 0), len(x) - 1)
 
 
-def _inverse_or_zero(x: Tensor) -> Tensor:
-    try:
-        return torch.linalg.inv(x)
-    except RuntimeError:
-        return torch.zeros_like(x)
+def _blend(x: Tensor, weights: list[float]) -> Tensor:
+    return torch.stack([weight * row for weight, row in zip(weights, x, strict=False)]).sum(0)
+
+
+def _bounded(x: Tensor, margin: float = 0.0) -> Tensor:
+    return x.clamp(-1.0 - margin, 1.0 + margin)
+
+
+def _lookup(table: dict[str, Tensor], key: str) -> Tensor:
+    return table.get(key, torch.zeros(1))
 
 
 def _is_stub(function: Any, args: tuple[Any, ...]) -> bool:
@@ -160,15 +158,15 @@ def _is_stub(function: Any, args: tuple[Any, ...]) -> bool:
 @check_for("02.2")
 def five_repairs(answer: Any) -> None:
     """Five functions in order, each scriptable and equal to its original."""
-    x, good = torch.tensor([[2.0, -0.5], [-3.0, 0.25]]), torch.eye(2)
-    batches = [torch.stack([good, 2 * good]), torch.stack([good, torch.zeros(2, 2)])]
-    matrices = [good, torch.ones(2, 2), torch.zeros(3, 3), 0.01 * good, -good, *batches]
+    x = torch.tensor([[2.0, -0.5], [-3.0, 0.25]])
+    rows = [[1.0, 2.0, -1.0, 3.0, -2.0], [-1.0, 5.0], [1.0, 2.0, 3.0], [0.0, -1.0, -2.0], [4.0, 3.0, -1.0], [7.0]]
+    table = {"a": x, "b": torch.tensor([0.0, 5.0])}
     cases: list[tuple[str, Callable[..., Any], list[Any]]] = [
         ("clipped", _clipped, [(x,), (x / 10,), (torch.tensor([-3.0, 0.5]),), (torch.tensor([1.25, -0.5]),)]),
-        ("average", _average, [(torch.tensor([1.0, 2.0, 4.5]),), (torch.tensor([-1.0, 0.25]),)]),
-        ("scaled", lambda x: x * 0.5, [(x,), (x[0],)]),
-        ("joined", lambda parts: torch.cat(parts), [([x, x + 1, x[:1]],), ([x],)]),
-        ("inverse_or_zero", _inverse_or_zero, [(m,) for m in matrices]),
+        ("first_negative", _first_negative, [(torch.tensor(row),) for row in rows]),
+        ("blend", _blend, [(x, [0.5, 2.0]), (x[:1], [-1.0]), (x[0], [4.0, 0.25])]),
+        ("bounded", _bounded, [(x,), (x, 0.5), (x / 2, -0.25), (x.flatten(), 2.5)]),
+        ("lookup", _lookup, [(table, "a"), (table, "b"), (table, "c"), ({"c": x}, "c")]),
     ]
     if not isinstance(answer, (list, tuple)) or len(answer) != len(cases):
         raise NotYet(
@@ -250,10 +248,10 @@ def _exits_as_given(answer: Any, least: float, batches: list[Tensor]) -> None:
             stage.runs.zero_()
         out = module(x.clone())
         if not isinstance(out, Tensor) or not torch.equal(out, scores[right]):
-            # At a tie two heads give the same scores; which stages ran tells them apart.
+            # At a tie two heads give the same scores; which stages ran distinguishes them.
             same = [n for n, s in enumerate(scores) if isinstance(out, Tensor) and torch.equal(out, s)]
             raise NotYet(
-                "It answers with the scores of another head." if same else "What it returns are the scores of no head.",
+                "It answers with the scores of another head." if same else "Its result is not the scores of a head.",
                 seen={
                     "batch": x.tolist(),
                     "least": least,
@@ -263,10 +261,10 @@ def _exits_as_given(answer: Any, least: float, batches: list[Tensor]) -> None:
                 look_at="the condition: sure of every row of the batch, more than `least`; the last head in any case",
             )
         ran = [int(stage.runs) for stage in stages]
-        seen = {"batch": x.tolist(), "least": least, "last word": f"head {right}", "runs of each stage": ran}
+        seen = {"batch": x.tolist(), "least": least, "should answer": f"head {right}", "runs of each stage": ran}
         if sum(ran) > right + 1:
             raise NotYet(
-                "The scores are right, and stages ran that were not needed.",
+                "The scores are right, but stages ran that were not needed.",
                 seen=seen,
                 look_at="when the loop ends: nothing after the sure head may be computed",
             )
@@ -280,9 +278,9 @@ def _exits_as_given(answer: Any, least: float, batches: list[Tensor]) -> None:
         mine = [int(n) for n in exits] if exits is not None else None
         if mine != counted:
             raise NotYet(
-                "The scores are right, `exits` is not.",
+                "The scores are right, but `exits` is not.",
                 seen={"batch": x.tolist(), "expected exits": counted, "yours": mine},
-                look_at="which head had the last word, the last one included, and where the count is kept",
+                look_at="which head gave the answer, the last head included, and where the count is kept",
             )
 
 
@@ -294,7 +292,7 @@ def optional_cache(answer: Any) -> None:
         raise NotYet(
             "The cache of a fresh object is not `None`.",
             seen={"expected": "None", "yours": _kind_of(module.cache) if hasattr(module, "cache") else "no `cache`"},
-            look_at="what `cache` holds before the first call, in the given class and in yours",
+            look_at="what `cache` contains before the first call, in the given class and in yours",
         )
     x = torch.rand(4, 9, 5, generator=torch.Generator().manual_seed(4))
     longest, before, lengths = 0, None, []
@@ -309,38 +307,38 @@ def optional_cache(answer: Any) -> None:
         except Exception as error:
             raise NotYet(
                 f"A sequence of length {length} after one of {longest} fails." if longest else "The first call fails.",
-                seen={**seen, "the call says": _last_line(error)},
+                seen={**seen, "the call says": one_line(error)},
                 look_at="the shape of the table that is kept, and the shape of this sequence",
             ) from None
         if not isinstance(out, Tensor) or out.shape != expected.shape:
             yours = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else _shown(out)
             raise NotYet(
-                "The shape of the result differs from that of the given class.",
+                "The shape of the result differs from the given class.",
                 seen={**seen, "expected": f"shape {tuple(expected.shape)}", "yours": yours},
                 look_at="which rows of the table are added, and what the table is added to",
             )
         if not torch.allclose(out, expected):
             raise NotYet(
-                "The result differs from that of the given class.",
+                "The result differs from the given class.",
                 seen={**seen, "expected": expected[0, :, 0], "yours": out[0, :, 0]},
                 look_at="which rows of the table are added",
             )
         if not torch.equal(mine, given):
             raise NotYet(
-                "The result is right, and the caller's sequence has changed.",
+                "The result is right, but the caller's sequence has changed.",
                 seen={**seen, "before": given[0, :, 0], "after the call": mine[0, :, 0]},
                 look_at="whether the sum is written into `x` or into a new tensor",
             )
         cache = module.cache
         if cache is None:
             raise NotYet(
-                "The result is right and the cache stays empty.", seen=seen, look_at="where the new table is stored"
+                "The result is right, but the cache stays empty.", seen=seen, look_at="where the new table is stored"
             )
         if length <= longest and (before is None or cache.data_ptr() != before.data_ptr()):
             raise NotYet(
-                "The table is made again although a longer one is there.",
+                "The table is built again, although the cache has one that is long enough.",
                 seen={**seen, "rows in the cache now": cache.size(0), "longest so far": longest},
-                look_at="the condition under which a table is made",
+                look_at="the condition under which a table is built",
             )
         longest, before = max(longest, length), cache
 
@@ -390,7 +388,7 @@ def debugging_left_out(answer: Any) -> None:
     except Exception as error:
         raise NotYet(
             "It compiles, and the call fails.",
-            seen={"the call says": _last_line(error)},
+            seen={"the call says": one_line(error)},
             look_at="what the compiled model does when it reaches a method that was left out",
         ) from None
     file = io.BytesIO()
@@ -399,7 +397,7 @@ def debugging_left_out(answer: Any) -> None:
     except Exception as error:
         raise NotYet(
             "It cannot be saved.",
-            seen={"saving says": _last_line(error)},
+            seen={"saving says": one_line(error)},
             look_at="the table of decorators: which of them keeps a call to Python in the compiled model",
         ) from None
     calls = {"2 images": lambda: scripted(images), "70 images": lambda: scripted(batch)}
@@ -427,13 +425,13 @@ def debugging_left_out(answer: Any) -> None:
         if not isinstance(got, Tensor) or got.shape != expected.shape:
             yours = f"shape {tuple(got.shape)}" if isinstance(got, Tensor) else _shown(got)
             raise NotYet(
-                f"`{name}` of the saved model gives another shape than that of the given class.",
+                f"`{name}` of the saved model returns another shape than the given class.",
                 seen={"expected": f"shape {tuple(expected.shape)}", "yours": yours},
                 look_at=f"the last line of `{name}`",
             )
         if not torch.equal(got, expected):
             raise NotYet(
-                f"`{name}` of the saved model differs from that of the given class.",
+                f"`{name}` of the saved model differs from the given class.",
                 seen={"expected": f"{expected.flatten()[:4].tolist()} …", "yours": f"{got.flatten()[:4].tolist()} …"},
                 look_at=f"what `{name}` computes when it is compiled",
             )
@@ -471,7 +469,7 @@ def as_python(answer: Any) -> None:
                 raise
             except Exception as error:
                 raise NotYet(
-                    f"The call fails {side}.", seen={"call": f"({values}, {n})", "it says": _last_line(error)}
+                    f"The call fails, {side}.", seen={"call": f"({values}, {n})", "it says": one_line(error)}
                 ) from None
             if not isinstance(out, tuple) or len(out) != len(expected):
                 raise NotYet(
@@ -496,6 +494,6 @@ def as_python(answer: Any) -> None:
 
 _LOOK = {
     "list": "what is in the list that you return, and in which order",
-    "square": "the type of a power of two ints in TorchScript, and how many digits that type holds",
+    "square": "the type of a power of two ints in TorchScript, and how many digits that type keeps",
     "text": "the number that is written, its sign included; a specification such as `{:d}` in compiled code",
 }

@@ -55,7 +55,7 @@ def exposing_input(answer: Any) -> None:
         eager = _limited(answer)
     except Exception as error:
         raise NotYet(
-            "The eager function refuses this input, so it exposes nothing.",
+            "The eager function rejects this input, so it exposes nothing.",
             seen={"input": brief(answer), "eager": f"{type(error).__name__}: {str(error).splitlines()[0]}"},
             look_at="an input with at least one dimension, of numbers",
         ) from None
@@ -84,7 +84,7 @@ def exposing_input(answer: Any) -> None:
 
 @check_for("03.2")
 def any_length(answer: Any) -> None:
-    """A function whose trace gives running means for any number of rows."""
+    """A function whose trace returns running means for any number of rows."""
 
     def reference(x: Tensor) -> Tensor:
         return torch.stack([x[: t + 1].mean(0) for t in range(x.shape[0])])
@@ -113,35 +113,39 @@ def any_length(answer: Any) -> None:
         )
 
 
-def _balanced(x: Tensor) -> Tensor:
-    return x / x.abs().max().detach()
+def _quantised(x: Tensor) -> Tensor:
+    step = x.abs().max() / 7
+    return x + ((x / step).round() * step - x).detach()
 
 
 @check_for("03.3")
-def stopped_gradient(answer: Any) -> None:
-    """A function whose trace divides by a maximum that is a constant for autograd."""
-    x = torch.tensor([[1.0, -4.0], [2.0, 3.0]])
+def hidden_from_autograd(answer: Any) -> None:
+    """A function whose trace rounds to steps of its own input, and has the gradient 1."""
+    x = torch.tensor([[1.2, -7.0], [2.6, 3.3]])
+    close = {"rtol": 1e-5, "atol": 1e-5}
     expect_parity(
-        _balanced,
+        _quantised,
         answer,
-        [x, x[0]],
+        [x, x[0], 2 * x],
         "The function itself, not yet traced, returns different values from the given one.",
-        look_at="the greatest of the absolute values, over the whole tensor",
+        look_at="the step, a seventh of the greatest absolute value of the whole tensor, and what is added to `x`",
+        **close,
     )
     traced = _traced(answer, x[0])
     _expect_no_script(traced)
     expect_parity(
-        _balanced,
+        _quantised,
         traced,
-        [x, 3 * x[1]],
+        [x, 2 * x, -x / 4],
         "The values of the trace differ from eager's.",
-        look_at="whether the maximum is still a tensor where you divide by it",
+        look_at="whether the step is still a tensor where you divide by it",
+        **close,
     )
     for name, function, look in (
-        ("function itself", answer, "what autograd may see: the numerator yes, the maximum no"),
-        ("trace", traced, "how you say that the maximum is a constant: is it an operator of a tensor?"),
+        ("function itself", answer, "what autograd may see: `x` yes, what is added to it no"),
+        ("trace", traced, "how you hide the rounding from autograd: by an operator of a tensor?"),
     ):
-        ours, theirs = _gradient(_balanced, x), _gradient(function, x)
+        ours, theirs = _gradient(_quantised, x), _gradient(function, x)
         if theirs is None:
             raise NotYet(
                 f"The {name} has the right values and no gradient at all.",
@@ -165,16 +169,18 @@ def _gradient(function: Any, x: Tensor) -> Tensor | None:
 class _Smooth(nn.Module):
     def __init__(self) -> None:
         super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
         self.register_buffer("average", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        self.average = 0.5 * self.average + 0.5 * x.mean()
+        self.calls = self.calls + 1
+        self.average = self.average + (x.mean() - self.average) / self.calls
         return x - self.average
 
 
 @check_for("03.4")
 def running_average(answer: Any) -> None:
-    """A module class whose trace goes on averaging."""
+    """A module class whose trace goes on counting and averaging."""
     module = _instance(answer)
     # Averages below zero, and a mean that is not the middle of the extremes.
     inputs = [torch.tensor([1.0, 3.0]), torch.tensor([-20.0, 0.0, 5.0]), torch.tensor([[2.0, 7.0], [0.0, 0.0]])]
@@ -207,48 +213,57 @@ def _instance(answer: Any) -> nn.Module:
     return module
 
 
-def _average(module: nn.Module) -> Tensor:
-    for name, buffer in module.named_buffers():
-        if name.split(".")[-1] == "average":
+def _buffer(module: nn.Module, name: str) -> Tensor:
+    for path, buffer in module.named_buffers():
+        if path.split(".")[-1] == name:
             return buffer
     raise NotYet(
-        "Your module has no buffer `average`.",
-        seen={"its buffers": ", ".join(name for name, _ in module.named_buffers()) or "none"},
-        look_at="the `__init__` of the given class: it registers the buffer",
+        f"Your module has no buffer `{name}`.",
+        seen={"its buffers": ", ".join(path for path, _ in module.named_buffers()) or "none"},
+        look_at="what a trace reads in every call: buffers, and no numbers of Python",
     )
 
 
 def _expect_averages(candidate: Any, who: str, inputs: list[Tensor]) -> None:
     with torch.no_grad():
-        _average(candidate).zero_()
+        for name in ("calls", "average"):
+            _buffer(candidate, name).zero_()
     reference = _Smooth()
     for call, x in enumerate(inputs, start=1):
-        given, before = x.clone(), _average(candidate).detach().clone()
+        given, before = x.clone(), {n: _buffer(candidate, n).detach().clone() for n in ("calls", "average")}
         eager, got = reference(x), candidate(given)
-        after = _average(candidate).detach()
-        seen = {
-            "input": brief(x),
-            "eager": brief(eager),
-            "yours": brief(got),
-            "average after the call, eager": brief(reference.average),
-            "average after the call, yours": brief(after),
-        }
+        after = {name: _buffer(candidate, name).detach() for name in before}
+        right = {name: getattr(reference, name) for name in before}
+        seen = {"input": brief(x), "eager": brief(eager), "yours": brief(got)}
+        for name in before:
+            seen[f"{name} after the call, eager"] = brief(right[name])
+            seen[f"{name} after the call, yours"] = brief(after[name])
         if not torch.equal(given, x):
             raise NotYet(
-                f"Your {who} changes its input.", seen=seen, look_at="which tensor is changed in place: only the buffer"
+                f"Your {who} changes its input.",
+                seen=seen,
+                look_at="which tensors are changed in place: the buffers alone",
             )
-        if after.shape == reference.average.shape and torch.allclose(after, reference.average, atol=1e-5):
-            if got.shape == eager.shape and torch.allclose(got, eager, atol=1e-5):
+        for name, look in (
+            ("calls", "the count: one more in each call"),
+            ("average", "the new average: the old one, and its distance to the mean divided by the count, a tensor"),
+        ):
+            same = after[name].shape == right[name].shape
+            if same and torch.allclose(after[name].to(right[name]), right[name], atol=1e-5):
                 continue
-            what = f"Call {call} of your {who} returns the wrong difference, and the average is right."
-            look = "the order: first the new average, then the difference"
-        elif torch.equal(after, before):
-            what = f"After call {call} of your {who} the buffer is what it was before: the average is not kept."
-            look = "how the new average gets into the buffer: an assignment to `self`, or an operator? In which mode?"
-        else:
-            what = f"After call {call} of your {who} the average is wrong."
-            look = "the new average: half of the old one, and half of the mean of the input"
-        raise NotYet(what, seen=seen, look_at=look)
+            if torch.equal(after[name], before[name]):
+                raise NotYet(
+                    f"After call {call} of your {who} `{name}` is what it was before: it is not kept.",
+                    seen=seen,
+                    look_at=f"how the new value gets into `{name}`: by assignment, or by an operator? In which mode?",
+                )
+            raise NotYet(f"After call {call} of your {who} `{name}` is wrong.", seen=seen, look_at=look)
+        if got.shape != eager.shape or not torch.allclose(got, eager, atol=1e-5):
+            raise NotYet(
+                f"Call {call} of your {who} returns the wrong difference, and the average is right.",
+                seen=seen,
+                look_at="the order: first the new average, then the difference",
+            )
 
 
 def _steps(x: Tensor) -> Tensor:
@@ -361,7 +376,7 @@ def detector(answer: Any) -> None:
         raise NotYet(
             f"{len(blamed)} of the functions that you name are traced correctly.",
             seen={"for example": f"{blamed[-1]}: {warns}", "missed": len(missed)},
-            look_at="whether you compare results, or take a warning or an input that eager refuses for proof",
+            look_at="whether you compare results, or take a warning, or an input that eager rejects, as proof",
         )
     if missed:
         raise NotYet(
