@@ -244,152 +244,174 @@ def predicted_dead_code(answer: Any) -> None:
 
 # --- 06.2 ------------------------------------------------------------------------------------------------------------
 
-SMALL = """
-graph(%x : Tensor):
-  %one : int = prim::Constant[value=1]()
-  %again : int = prim::Constant[value=1]()
-  %a : Tensor = aten::relu(%x)
-  %b : Tensor = aten::relu(%x)
-  %c : Tensor = aten::exp(%x)
-  %d : Tensor = aten::add(%a, %b, %one)
-  %e : Tensor = aten::add(%d, %x, %again)
-  return (%e)
-"""
-NESTED = """
-graph(%x : Tensor, %ask : bool):
-  %y : Tensor = prim::If(%ask)
-    block0():
-      %a : Tensor = aten::sin(%x)
-      %b : Tensor = aten::sin(%x)
-      %c : Tensor = aten::cos(%x)
-      %d : Tensor = aten::mul(%a, %b)
-      -> (%d)
-    block1():
-      -> (%x)
-  return (%y)
-"""
-COUNTED = """
-graph(%x : Tensor):
-  %one : int = prim::Constant[value=1]()
-  %three : int = prim::Constant[value=3]()
-  %go : bool = prim::Constant[value=1]()
-  %y : Tensor = prim::Loop(%three, %go, %x)
-    block0(%i : int, %z : Tensor):
-      %a : Tensor = aten::sub(%z, %i, %one)
-      -> (%go, %a)
-  return (%y)
-"""
-CALLING = """
-def halved(x):
-    return x / 2
-
+# What the graph does, its source, its inputs, the passes, and where to look when the list is wrong.
+HARM: tuple[tuple[str, str, tuple[list[float], ...], tuple[str, ...], str], ...] = (
+    (
+        "clears an element through a view",
+        """
 def f(x):
-    return halved(x) + halved(x * 3)
-"""
-REPORTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("a small graph", SMALL, ("dce", "cse", "constant_pooling", "peephole", "inline")),
-    ("a graph whose waste is inside of a block", NESTED, ("cse", "dce")),
-    ("a graph with a loop that is unrolled", COUNTED, ("loop_unrolling", "cse")),
-    ("a graph with calls", CALLING, ("inline", "dce", "cse")),
+    y = x * 1.5
+    row = y[0]
+    row.zero_()
+    return y
+""",
+        ([1.0, 2.0],),
+        ("cse", "remove_inplace_ops", "remove_mutation", "dce"),
+        "what each pass starts from: a copy of the graph as it was given, not what another pass left",
+    ),
+    (
+        "does nothing that these passes could spoil",
+        """
+def f(x):
+    y = torch.relu(x) + torch.relu(x)
+    torch.exp(x)
+    return (y * 2).sum()
+""",
+        ([1.0, -2.0],),
+        ("cse", "dce", "constant_propagation", "peephole", "remove_inplace_ops"),
+        "what the graph returns: a pass may rewrite it as it likes, as long as the results stay",
+    ),
+    (
+        "adds two masks",
+        """
+def f(x):
+    vote = (x > 0) * 1
+    return vote + vote
+""",
+        ([1.0, -1.0],),
+        ("dce", "peephole", "cse"),
+        "how you run a graph: by default, the executor runs its passes as well, on both sides",
+    ),
+    (
+        "returns a mask as a number",
+        """
+def f(x):
+    return ((x > 0) * 1).clone()
+""",
+        ([1.0, -1.0],),
+        ("constant_pooling", "peephole"),
+        "the dtype of the results: `torch.equal` takes `True` and `1` for equal",
+    ),
+    (
+        "writes to its input",
+        """
+def f(x):
+    x.add_(1)
+    return x * 2
+""",
+        ([1.0, 2.0],),
+        ("remove_mutation", "remove_inplace_ops", "cse"),
+        "the inputs after the run: a caller sees what is written to them",
+    ),
+    (
+        "writes to its second input in a branch",
+        """
+def f(x, y):
+    if bool(x.sum() > 0):
+        y.mul_(2)
+    return x + 1
+""",
+        ([1.0, 2.0], [3.0, 4.0]),
+        ("dce_allow_deleting_nodes_with_side_effects", "dce"),
+        "the inputs after the run: each of them",
+    ),
+    (
+        "has two outputs",
+        """
+def f(x):
+    vote = (x > 0) + 0
+    return x * 2, vote + vote
+""",
+        ([1.0, -1.0],),
+        ("peephole", "cse"),
+        "the outputs: with several, the graph returns a tuple, and each counts",
+    ),
+    (
+        "writes in a branch",
+        """
+def f(x):
+    y = x * 2
+    if bool(x.sum() > 0):
+        y.add_(1)
+    return y
+""",
+        ([1.0, 2.0],),
+        ("remove_inplace_ops", "remove_mutation", "dce_allow_deleting_nodes_with_side_effects"),
+        "a graph that cannot run any more, and the order of the names: that in which they were given",
+    ),
+    (
+        "returns NaN",
+        """
+def f(x):
+    return torch.log(x) + torch.log(x)
+""",
+        ([1.0, -1.0],),
+        ("cse", "dce"),
+        "NaN, which is not equal to itself; two of them count as equal here",
+    ),
 )
 
 
+def _behaviour(graph: Any, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    """What a graph returns and what it leaves in its inputs, run as it is stored."""
+    mine = [x.clone() for x in inputs]
+    with torch.jit.optimized_execution(False):
+        returned = torch._C._create_function_from_graph("f", graph)(*mine)
+    return [*(returned if isinstance(returned, tuple) else (returned,)), *mine]
+
+
+def _is_harmed(graph: Any, name: str, inputs: tuple[Tensor, ...]) -> bool:
+    changed = graph.copy()
+    getattr(torch._C, f"_jit_pass_{name}")(changed)
+    try:
+        torch.testing.assert_close(
+            _behaviour(changed, inputs), _behaviour(graph, inputs), rtol=0, atol=0, equal_nan=True
+        )
+    except (AssertionError, RuntimeError):
+        return True
+    return False
+
+
 @check_for("06.2")
-def report_of_passes(answer: Any) -> None:
-    """A function (graph, names) → name → {kind → change}, each pass alone on a copy."""
-    for what, text, names in REPORTS:
-        # A call in a graph points to its function, which lives as long as its unit does: the unit keeps its name.
-        unit = None if "graph(" in text else torch.jit.CompilationUnit(text)
-        graph = torch._C.parse_ir(text) if unit is None else unit.f.graph
-        untouched = ir.show(graph)
-        expected = _changes(graph, names)
-        in_a_row = _changes(graph, names, in_a_row=True)
-        given = answer(graph, list(names))
+def harmful_passes(answer: Any) -> None:
+    """A function (graph, names, inputs) → the names of the passes after which the graph does something else."""
+    for what, source, values, names, look_at in HARM:
+        graph = torch.jit.CompilationUnit(source).f.graph
+        inputs = tuple(torch.tensor(x) for x in values)
+        expected = [name for name in names if _is_harmed(graph, name, inputs)]
+        untouched, before = ir.show(graph), [x.clone() for x in inputs]
+        given = answer(graph, list(names), inputs)
         if given is None:
-            raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
-        if not isinstance(given, dict) or set(given) != set(names):
-            raise NotYet(
-                "What your function returns is not a dict with one entry for each name.",
-                seen={"names": ", ".join(names), "yours": f"{type(given).__name__} {_keys(given)}"[:120]},
-                look_at="the keys: the names as they were given, without `_jit_pass_`",
-            )
-        for name in names:
-            _compare_report(what, name, given[name], expected[name], in_a_row[name], untouched)
+            raise NotYet(NOTHING, look_at="the last line of your function: `return` the list")
         if ir.show(graph) != untouched:
             raise NotYet(
-                f"The graph that you were given is not what it was ({what}).",
-                seen={"before": untouched, "after your function": ir.show(graph)},
+                f"Your function changes the graph that it was given, one that {what}.",
+                seen={"before": untouched, "after": ir.show(graph)},
                 look_at="`graph.copy()`: a pass rewrites the graph that it gets",
             )
-
-
-def _changes(graph: Any, names: tuple[str, ...], *, in_a_row: bool = False) -> dict[str, dict[str, int]]:
-    """What each pass changes: alone on a copy, or each on what the one before it left."""
-    changes, current = {}, graph.copy()
-    for name in names:
-        if not in_a_row:
-            current = graph.copy()
-        before = ir.op_counts(current, inlined=False)
-        getattr(torch._C, f"_jit_pass_{name}")(current)
-        after = ir.op_counts(current, inlined=False)
-        differences = {kind: after.get(kind, 0) - before.get(kind, 0) for kind in {*before, *after}}
-        changes[name] = {kind: number for kind, number in differences.items() if number}
-    return changes
-
-
-def _compare_report(
-    what: str, name: str, given: Any, expected: dict[str, int], in_a_row: dict[str, int], text: str
-) -> None:
-    if not isinstance(given, dict):
-        raise NotYet(
-            f"For the pass {name} there is no dict of changes.",
-            seen={"yours": f"{type(given).__name__} {given!r}"[:120]},
-            look_at="what belongs to a name: a dict from kind to a number",
-        )
-    if given == expected:
-        return
-    seen = {"graph": text.strip(), "pass": name, "expected": _told(expected)}
-    if not all(isinstance(number, int) for number in given.values()):
-        raise NotYet(
-            f"The changes of {name} are not numbers.",
-            seen=seen | {"yours": repr(given)[:120]},
-            look_at="what belongs to a kind: one integer",
-        )
-    seen["yours"] = _told(given)
-    without_constants = {kind: number for kind, number in expected.items() if kind != "prim::Constant"}
-    fewer = {kind for kind, number in expected.items() if number < 0}
-    if name == "inline":
-        look_at = "what your counting does to a call: `ir.op_counts` writes calls out first, unless you say otherwise"
-    elif "prim::CallFunction" in text:
-        look_at = "the calls: this pass is to run on the graph as it is, and both counts are to leave its calls alone"
-    elif given == in_a_row:
-        look_at = "where each pass starts: from a graph on which no other pass has run"
-    elif any(number == 0 for number in given.values()):
-        look_at = "kinds whose count did not change: they are left out"
-    elif expected and given == {kind: -number for kind, number in expected.items()}:
-        look_at = "the sign: what is removed is a negative change, after minus before"
-    elif any(kind not in given for kind, number in expected.items() if number > 0):
-        look_at = "kinds that are in the graph after the pass and were not there before, or more often than before"
-    elif "block0" in text and sum(map(abs, given.values())) < sum(map(abs, expected.values())):
-        look_at = "the nodes inside of blocks: `graph.nodes()` and `findNode` see the outermost level"
-    elif not given:
-        look_at = "whether the pass ran on what you count, whether negative changes are kept (a `Counter` drops them)"
-    elif given == without_constants:
-        look_at = "constants: they are nodes, and count"
-    elif fewer and not fewer & set(given):
-        look_at = "kinds that became fewer: a `Counter` drops what is below zero when it subtracts"
-    else:
-        differ = sorted(kind for kind in {*given, *expected} if given.get(kind, 0) != expected.get(kind, 0))
-        look_at = f"the counts before and after of {', '.join(differ[:3])}"
-    raise NotYet(f"The changes of {name} are wrong for {what}.", seen=seen, look_at=look_at)
-
-
-def _told(changes: dict[str, int]) -> str:
-    return ", ".join(f"{kind} {number:+d}" for kind, number in sorted(changes.items())) or "no change"
-
-
-def _keys(given: Any) -> str:
-    return ", ".join(map(str, given)) if isinstance(given, dict) else repr(given)
+        if not all(map(torch.equal, inputs, before)):
+            raise NotYet(
+                f"Your function changes the inputs that it was given, of a graph that {what}.",
+                seen={"before": str([x.tolist() for x in before]), "after": str([x.tolist() for x in inputs])},
+                look_at="a clone of each input, for each run",
+            )
+        if not isinstance(given, (list, tuple)) or not set(map(str, given)) <= set(names):
+            raise NotYet(
+                "Your function does not return a list of names of passes.",
+                seen={"yours": f"{type(given).__name__} {given!r}"[:100], "names": ", ".join(names)},
+                look_at="the task: those of the names that change what the graph does",
+            )
+        if list(given) != expected:
+            raise NotYet(
+                f"The list is wrong for a graph that {what}.",
+                seen={
+                    "source": source.strip(),
+                    "names": ", ".join(names),
+                    "expected": ", ".join(expected) or "none of them",
+                    "yours": ", ".join(given) or "none of them",
+                },
+                look_at=look_at,
+            )
 
 
 # --- 06.3 ------------------------------------------------------------------------------------------------------------
