@@ -17,10 +17,10 @@ from course_utils.tools import ir
 
 # --- 06.1 ------------------------------------------------------------------------------------------------------------
 
-# What the graph holds, its text, and where to look when the number is wrong. From small to large.
+# What the graph contains, its text, and where to look when the number is wrong. From small to large.
 DEAD: tuple[tuple[str, str, str], ...] = (
     (
-        "one operator that nobody uses",
+        "one operator that nothing uses",
         """
 graph(%x : Tensor):
   %a : Tensor = aten::exp(%x)
@@ -28,7 +28,7 @@ graph(%x : Tensor):
   %c : Tensor = aten::cos(%b)
   return (%c)
 """,
-        "which of the results lead to the output, and whether you give the number that goes or the number that stays",
+        "which results lead to the output, and whether you return the number that is removed or the number that stays",
     ),
     (
         "nothing unused",
@@ -52,10 +52,10 @@ graph(%x : Tensor):
   %d : Tensor = aten::sin(%x)
   return (%d)
 """,
-        "the operands of an unused node: when it goes, who still uses them?",
+        "the operands of an unused node: when it is removed, what still uses them?",
     ),
     (
-        "a value that is printed and used by nobody else",
+        "a value that is printed and not used otherwise",
         """
 graph(%x : Tensor):
   %a : Tensor = aten::exp(%x)
@@ -64,10 +64,10 @@ graph(%x : Tensor):
   %c : Tensor = aten::sin(%x)
   return (%c)
 """,
-        "`prim::Print`: nobody uses its result, it has none. It stays, and so does what it needs",
+        "`prim::Print`: it has no result that could be used. It stays, and so does what it needs",
     ),
     (
-        "a value that is used inside of a block only",
+        "a value that is used only in a block",
         """
 graph(%x : Tensor, %ask : bool):
   %a : Tensor = aten::exp(%x)
@@ -96,7 +96,7 @@ graph(%x : Tensor, %ask : bool):
       -> (%x)
   return (%b)
 """,
-        "`node.blocks()`: `graph.nodes()` gives the outermost nodes only",
+        "`node.blocks()`: `graph.nodes()` contains the outermost nodes only",
     ),
     (
         "an unused `prim::If` with an unused one in it",
@@ -116,7 +116,7 @@ graph(%x : Tensor, %ask : bool, %more : bool):
   %e : Tensor = aten::cos(%x)
   return (%e)
 """,
-        "what is inside of an `if` that goes: it goes too, and counts",
+        "what an `if` that is removed contains: it is removed too, and counts",
     ),
     (
         "an unused `prim::If` that prints",
@@ -132,10 +132,10 @@ graph(%x : Tensor, %ask : bool):
   %e : Tensor = aten::cos(%x)
   return (%e)
 """,
-        "an `if` with a `prim::Print` in a block: it has to run, whoever wants its result",
+        "an `if` with a `prim::Print` in a block: it has to run, whether or not its result is used",
     ),
     (
-        "a `prim::If` that prints and whose result nobody uses",
+        "a `prim::If` that prints and whose result is not used",
         """
 graph(%x : Tensor, %ask : bool):
   %b : Tensor = prim::If(%ask)
@@ -149,7 +149,7 @@ graph(%x : Tensor, %ask : bool):
   %e : Tensor = aten::cos(%x)
   return (%e)
 """,
-        "an `if` that stays for its print: what makes only its unused result goes",
+        "an `if` that stays for its print: what only its unused result needs is removed",
     ),
     (
         "a `prim::Print` two ifs deep",
@@ -170,7 +170,7 @@ graph(%x : Tensor, %ask : bool, %more : bool):
   %e : Tensor = aten::cos(%x)
   return (%e)
 """,
-        "the blocks in the blocks: a print at any depth keeps every `if` around it",
+        "blocks within blocks: a print at any depth keeps every `if` around it",
     ),
     (
         "two outputs",
@@ -181,7 +181,7 @@ graph(%x : Tensor):
   %c : Tensor = aten::cos(%x)
   return (%b, %a)
 """,
-        "the outputs of the graph: there may be more than one, and each is wanted",
+        "the outputs of the graph: there may be more than one, and each is needed",
     ),
     (
         "an output that is an input",
@@ -190,7 +190,7 @@ graph(%x : Tensor):
   %a : Tensor = aten::exp(%x)
   return (%x)
 """,
-        "an output that no node makes: nothing is needed for it",
+        "an output that no node computes: it needs nothing",
     ),
 )
 
@@ -204,7 +204,7 @@ def _without_passes() -> Iterator[None]:
     def refuse(*_: object) -> None:
         raise NotYet(
             "Your function runs a pass.",
-            look_at="the operands and results of the nodes: who uses what can be read from the graph",
+            look_at="the operands and results of the nodes: the graph says what uses what",
         )
 
     try:
@@ -230,7 +230,7 @@ def predicted_dead_code(answer: Any) -> None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the number")
         if isinstance(given, bool) or not isinstance(given, int):
             raise NotYet(
-                "What your function returns is not a number of nodes.",
+                "Your function does not return a number of nodes.",
                 seen={"yours": f"{type(given).__name__} {given!r}"[:80]},
                 look_at="the task: one integer",
             )
@@ -474,7 +474,7 @@ def _towers() -> list[tuple[str, nn.Module, Tensor]]:
         ("a network with groups", grouped, image),
         ("a network with a large stride, and a batch of 2", strided, image.repeat(2, 1, 1, 1)),
         ("a network with a stride after its largest layer", stepping, image),
-        ("a network whose linear layer takes the most", headed, image),
+        ("a network whose linear layer costs the most", headed, image),
         ("a network that calls one layer three times", shared, image),
         ("a network whose costliest layer has one filter", single, image),
     ]
@@ -506,12 +506,12 @@ def costliest_convolution(answer: Any) -> None:
             continue
         if given not in costs:
             raise NotYet(
-                "What your function returns is not the name of a convolution.",
+                "Your function does not return the name of a convolution.",
                 seen={"yours": repr(given)[:100], "names": ", ".join(costs)},
-                look_at="the scope of a node: the last part after `__module.` is the name of its module",
+                look_at="the scope of a node: the part after the last `__module.` is the name of its module",
             )
         raise NotYet(
-            f"In {what} another convolution takes more multiplications.",
+            f"In {what}, another convolution needs more multiplications.",
             seen={
                 "expected": f"{expected}: {_described(found[expected], costs[expected])}",
                 "yours": f"{given}: {_described(found[given], costs[given])}",
@@ -534,14 +534,14 @@ def _how_it_was_chosen(given: str, found: dict[str, tuple[list[int], Tensor, int
     if given == once and max(calls for *_, calls in found.values()) > 1:
         return "the calls: a layer that is called again computes again"
     if given == most_weights:
-        return "the output: a layer with many weights may give few numbers. How many does each give?"
+        return "the output: a layer with many weights may return few numbers. How many does each return?"
     if given == largest_output:
-        return "the filters: a layer with a large output may take few multiplications for each number"
+        return "the filters: a layer with a large output may need few multiplications for each number"
     if given == ungrouped:
-        return "`groups`: a filter then sees a part of the channels. The shape of the weight says how many"
+        return "`groups`: each filter then covers some of the channels. The shape of the weight says how many"
     if given == max(found, key=lambda name: _input_places(name, found) * found[name][1].numel()):
-        return "which image you take: with a stride the output is smaller than the input"
-    return "the product of both: numbers in the output, times the weights of one filter"
+        return "which size you use: with a stride, the output is smaller than the input"
+    return "the product of two numbers: the size of the output, and the weights in one filter"
 
 
 def _input_places(name: str, found: dict[str, tuple[list[int], Tensor, int]]) -> int:
@@ -584,7 +584,7 @@ class _Positions(nn.Module):
 
 
 class _Holder(nn.Module):
-    """What is baked is inside of submodules, and once more outside."""
+    """What is baked is in submodules, and once more outside."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -616,30 +616,30 @@ def baked_constants(answer: Any) -> None:
             pairs = [tuple(pair) for pair in given]
         except TypeError:
             raise NotYet(
-                "What your function returns is not a list of pairs.",
+                "Your function does not return a list of pairs.",
                 seen={"yours": repr(given)[:100]},
                 look_at="the task: a list of (in the first trace, in the second trace)",
             ) from None
         if any(torch.is_tensor(value) for pair in pairs for value in pair):
             raise NotYet(
-                "A pair holds a tensor as it is.",
+                "A pair contains a tensor.",
                 seen={"for": what, "yours": repr(pairs)[:100]},
-                look_at="the task: what is given for a constant that is a tensor",
+                look_at="the task: what to return for a constant that is a tensor",
             )
         plain = pairs
         if plain == expected:
             continue
         seen = {"expected": _listed(expected), "yours": _listed(plain)}
         if plain == [(b, a) for a, b in expected]:
-            look_at = "the order inside of a pair: what the first trace holds comes first"
+            look_at = "the order in a pair: the constant of the first trace comes first"
         elif sorted(map(repr, plain)) == sorted(map(repr, expected)):
             look_at = "the order of the pairs: that of the constants in the inlined graph"
         elif len(plain) > len(expected):
-            look_at = "what you compare: only values of `prim::Constant`. Types hold shapes, and differ without harm"
+            look_at = "what you compare: only values of `prim::Constant`. Types contain shapes, which differ harmlessly"
         elif kind is _Holder:
-            look_at = "the submodules: `.graph` holds calls, and what they call has constants of its own"
+            look_at = "the submodules: `.graph` contains calls, and what they call has constants of its own"
         elif kind in (_Rooted, _Positions):
-            look_at = "constants that are tensors: a Python number that meets a tensor is kept as one, here of a float"
+            look_at = "constants that are tensors: a number combined with a tensor is recorded as one, here of a float"
         else:
             look_at = "`print(traced.graph)` for both examples: which `prim::Constant` differs?"
         raise NotYet(f"The pairs are wrong for {what}.", seen=seen, look_at=look_at)
@@ -661,7 +661,7 @@ def _listed(pairs: list[tuple[Any, ...]]) -> str:
 
 # --- 06.5 ------------------------------------------------------------------------------------------------------------
 
-# Source, what it holds, and where to look when the numbers are wrong.
+# What the source contains, the source, and where to look when the numbers are wrong.
 ROUNDS: tuple[tuple[str, str, str], ...] = (
     (
         "no loop",
@@ -692,7 +692,7 @@ def f(x):
         x = x.sin()
     return x.cos()
 """,
-        "what you multiply with after a loop: its rounds are over",
+        "what you multiply by after a loop: its rounds are over",
     ),
     (
         "a loop in a loop",
@@ -740,7 +740,7 @@ def f(x):
         x = x.sin()
     return x.cos()
 """,
-        "the number of rounds: zero is one",
+        "the number of rounds: it may be zero",
     ),
 )
 
@@ -756,16 +756,16 @@ def how_often_it_runs(answer: Any) -> None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
         if not isinstance(given, dict):
             raise NotYet(
-                "What your function returns is not a dict.",
+                "Your function does not return a dict.",
                 seen={"yours": f"{type(given).__name__} {given!r}"[:100]},
                 look_at="the task: kind → how often it runs",
             )
         others = [kind for kind in given if not str(kind).startswith("aten::")]
         if others:
             raise NotYet(
-                "Your dict holds more than the `aten` operators.",
+                "Your dict contains more than the `aten` operators.",
                 seen={"yours": ", ".join(map(str, others))},
-                look_at="the namespace of a kind: what belongs to the language is `prim`",
+                look_at="the namespace of a kind: `prim` is for what belongs to the language",
             )
         if {kind: number for kind, number in given.items() if number != 0} != expected:
             raise NotYet(
