@@ -34,7 +34,7 @@ def silent_without_labels():
     return save_json, load
 
 
-@wrong("the error comes from the reader of JSON")
+@wrong("the error comes from `json`")
 def error_of_json():
     def load(path):
         wanted = {NAME: ""}
@@ -70,7 +70,7 @@ def joined_by_lines():
     return save, load
 
 
-@wrong("come back as one text")
+@wrong("come back as one string")
 def bytes_as_they_are():
     def load(path):
         wanted = {NAME: ""}
@@ -87,12 +87,12 @@ def only_one_function():
     return save_json
 
 
-@wrong("is not a pair")
+@wrong("does not return a pair")
 def only_the_model():
     return save_json, lambda path: torch.jit.load(path)
 
 
-@wrong("raises another error than a ValueError")
+@wrong("raises an error that is not a ValueError")
 def a_key_error():
     def load(path):
         with zipfile.ZipFile(path) as file:
@@ -172,7 +172,7 @@ def remembered_in_a_global():
     return save, load
 
 
-@wrong("one in train mode comes back")
+@wrong("the loaded model is in train mode")
 def in_train_mode():
     def load(path):
         model, labels = load_json(path)

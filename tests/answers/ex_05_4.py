@@ -1,206 +1,144 @@
-"""Answers to 05.4: a scripted module whose read survives saving and loading."""
+"""Answers to 05.4: an archive with new weights, and everything else as it was."""
 
 import io
+import zipfile
 
 import torch
-from torch import nn
 
+from course_utils.tools import archive
 from tests.answers import right, wrong
 
 
-class Base(nn.Module):
-    def __init__(self, net, labels):
-        super().__init__()
-        self.net = net
-        self.labels = labels
+def updated_by(*, extras=None, fill=None, polish=None, to=None):
+    """The reference answer, with one step replaced."""
 
-    def forward(self, images):
-        return self.net(images)
+    def updated(source, state, target):
+        names = archive.inspect(source).extra_files if extras is None else extras
+        files = dict.fromkeys(names, "")
+        model = torch.jit.load(source, _extra_files=files)
+        (fill or checked)(model, state)
+        if polish:
+            model = polish(model)
+        torch.jit.save(model, (to or (lambda source, target: target))(source, target), _extra_files=files)
 
-
-class NotExported(Base):
-    def read(self, images):
-        return [self.labels[int(i)] for i in self.net(images).argmax(1)]
-
-
-class Exported(Base):
-    @torch.jit.export
-    def read(self, images):
-        return [self.labels[int(i)] for i in self.net(images).argmax(1)]
+    return updated
 
 
-class FirstOnly(Base):
-    @torch.jit.export
-    def read(self, images):
-        return [self.labels[int(self.net(images[:1]).argmax())]]
+def checked(model, state):
+    kept = model.load_state_dict(state, strict=False)
+    parameters = dict(model.named_parameters())
+    if kept.unexpected_keys or any(name in parameters for name in kept.missing_keys):
+        raise ValueError(f"the state does not fit: {kept}")
 
 
-class Smallest(Base):
-    @torch.jit.export
-    def read(self, images):
-        return [self.labels[int(i)] for i in self.net(images).argmin(1)]
+@wrong("The extra files are not those of the source")
+def forgets_the_extra_files():
+    return updated_by(extras=())
 
 
-class Fixed(Base):
-    @torch.jit.export
-    def read(self, images):
-        return [["cat", "dog", "cow"][int(i)] for i in self.net(images).argmax(1)]
+@wrong("The extra files are not those of the source")
+def knows_one_name():
+    return updated_by(extras=("labels.json",))
 
 
-class Softened(Exported):
-    def forward(self, images):
-        return self.net(images).softmax(1)
+@wrong("Your function raises an error for a small classifier")
+def into_a_class_that_it_does_not_have():
+    def fill(model, state):
+        model.linear.load_state_dict(state)
+
+    return updated_by(fill=fill)
 
 
-class WithDict(nn.Module):
-    def __init__(self, net, labels):
-        super().__init__()
-        self.net = net
-        self.labels = dict(enumerate(labels))
-
-    def forward(self, images):
-        return self.net(images)
-
-    @torch.jit.export
-    def read(self, images):
-        words: list[str] = []
-        best: list[int] = self.forward(images).argmax(1).tolist()
-        for i in best:
-            words.append(self.labels[i])
-        return words
+@wrong("Your function raises an error for an archive with a non-persistent buffer")
+def strict():
+    return updated_by(fill=lambda model, state: model.load_state_dict(state))
 
 
-@wrong("After saving and loading there is no `read`")
-def without_export():
-    return lambda net, labels: torch.jit.script(NotExported(net, labels))
+@wrong("For a state with a name that the archive does not have, your function raises no error")
+def lenient():
+    return updated_by(fill=lambda model, state: model.load_state_dict(state, strict=False))
 
 
-@wrong("After saving and loading there is no `read`")
-def attached_afterwards():
-    def packed(net, labels):
-        module = torch.jit.script(Base(net, labels))
-        module.read = lambda images: [labels[int(i)] for i in net(images).argmax(1)]
-        return module
+@wrong("For a state with no value for a parameter, your function raises no error")
+def missing_names_are_fine():
+    def fill(model, state):
+        if model.load_state_dict(state, strict=False).unexpected_keys:
+            raise ValueError("unknown names")
 
-    return packed
-
-
-@wrong("is not compiled")
-def not_scripted():
-    return lambda net, labels: Exported(net, labels)
+    return updated_by(fill=fill)
 
 
-@wrong("For 6 images `read`")
-def one_word_for_all():
-    return lambda net, labels: torch.jit.script(FirstOnly(net, labels))
+@wrong("raises an error that is not a ValueError")
+def key_error():
+    def fill(model, state):
+        own = model.state_dict()
+        with torch.no_grad():
+            for name, value in state.items():
+                own[name].copy_(value)
+
+    return updated_by(fill=fill)
 
 
-@wrong("For 6 images `read`")
-def the_smallest_score():
-    return lambda net, labels: torch.jit.script(Smallest(net, labels))
+@wrong("The mode is not what it was in an archive in train mode")
+def in_eval_mode():
+    return updated_by(polish=lambda model: model.eval())
 
 
-@wrong("For 6 images `read`")
-def labels_of_the_example():
-    return lambda net, labels: torch.jit.script(Fixed(net, labels))
+@wrong("does not have its new value in an archive in float64")
+def in_float32():
+    return updated_by(polish=lambda model: model.float())
 
 
-@wrong("`forward` differs from the net")
-def another_forward():
-    return lambda net, labels: torch.jit.script(Softened(net, labels))
+@wrong("does not have its new value in a small classifier")
+def no_new_weights():
+    return updated_by(fill=lambda model, state: None)
 
 
-@right
-def exported():
-    return lambda net, labels: torch.jit.script(Exported(net, labels))
+@wrong("`mean` does not have its new value")
+def parameters_only():
+    def fill(model, state):
+        names = {name for name, _ in model.named_parameters()}
+        checked(model, {name: value for name, value in state.items() if name in names})
+
+    return updated_by(fill=fill)
+
+
+@wrong("Your function changes the file at `source`")
+def in_place():
+    return updated_by(to=lambda source, target: source)
+
+
+@wrong("There is no file at `target`")
+def beside_it():
+    return updated_by(to=lambda source, target: target.with_suffix(".new"))
 
 
 @right
-def saved_and_loaded_already():
-    def packed(net, labels):
-        buffer = io.BytesIO()
-        torch.jit.save(torch.jit.script(Exported(net, labels)), buffer)
-        buffer.seek(0)
-        return torch.jit.load(buffer)
-
-    return packed
+def by_load_state_dict():
+    return updated_by()
 
 
 @right
-def with_define():
-    def packed(net, labels):
-        class Mine(Base):
-            pass
+def copied_by_hand():
+    def fill(model, state):
+        own = model.state_dict()
+        needed = {name for name, _ in model.named_parameters()}
+        if not needed <= set(state) <= set(own):
+            raise ValueError("the state does not fit")
+        with torch.no_grad():
+            for name, value in state.items():
+                own[name].copy_(value)
 
-        module = torch.jit.script(Mine(net, labels))
-        module.define(
-            """
-            def read(self, images):
-                return [self.labels[int(i)] for i in self.net(images).argmax(1)]
-            """
-        )
-        return module
-
-    return packed
-
-
-class Inverted(Base):
-    def __init__(self, net, labels):
-        super().__init__(net, labels)
-        self.numbers = {label: n for n, label in enumerate(labels)}
-
-    @torch.jit.export
-    def read(self, images):
-        words: list[str] = []
-        best: list[int] = self.net(images).argmax(1).tolist()
-        for i in best:
-            for word, n in self.numbers.items():
-                if n == i:
-                    words.append(word)
-        return words
-
-
-class FirstTen(Base):
-    @torch.jit.export
-    def read(self, images):
-        return [self.labels[int(i)] for i in self.net(images)[:, :10].argmax(1)]
-
-
-@wrong("`read` of the loaded file differs")
-def labels_to_numbers():
-    return lambda net, labels: torch.jit.script(Inverted(net, labels))
-
-
-@wrong("' cat', 'cat '")
-def labels_stripped():
-    return lambda net, labels: torch.jit.script(Exported(net, [label.strip() for label in labels]))
-
-
-@wrong("'same', 'same', 'other'")
-def equal_labels_merged():
-    return lambda net, labels: torch.jit.script(Exported(net, [*dict.fromkeys(labels), "?", "?"]))
-
-
-@wrong("class 11")
-def ten_classes():
-    return lambda net, labels: torch.jit.script(FirstTen(net, labels))
-
-
-@wrong("changes the mode of the net")
-def switches_the_net():
-    return lambda net, labels: torch.jit.script(Exported(net.eval(), labels))
-
-
-@wrong("changes the list of labels")
-def empties_the_list():
-    def packed(net, labels):
-        mine = list(labels)
-        labels.clear()
-        return torch.jit.script(Exported(net, mine))
-
-    return packed
+    return updated_by(fill=fill)
 
 
 @right
-def with_a_dict():
-    return lambda net, labels: torch.jit.script(WithDict(net, labels))
+def extra_files_from_the_zip():
+    def updated(source, state, target):
+        with zipfile.ZipFile(source) as file:
+            extras = {x.partition("/extra/")[2]: file.read(x) for x in file.namelist() if "/extra/" in x}
+        model = torch.jit.load(io.BytesIO(source.read_bytes()), map_location="cpu")
+        checked(model, state)
+        model.save(str(target), _extra_files=extras)
+
+    return updated

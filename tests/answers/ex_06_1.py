@@ -19,7 +19,7 @@ def nodes(block):
             yield from nodes(inner)
 
 
-@wrong("whether you give the number that goes")
+@wrong("whether you return the number that is removed")
 def what_stays():
     def unused(graph):
         copy = torch._C.parse_ir(str(graph))
@@ -40,7 +40,7 @@ def one_step_only():
     return unused
 
 
-@wrong("a value that is printed and used by nobody else")
+@wrong("a value that is printed and not used otherwise")
 def printing_is_unused():
     def unused(graph):
         wanted = {value.debugName() for value in graph.outputs()}
@@ -55,7 +55,7 @@ def printing_is_unused():
     return unused
 
 
-@wrong("a value that is used inside of a block only")
+@wrong("a value that is used only in a block")
 def outermost_only():
     def unused(graph):
         wanted = {value.debugName() for value in graph.outputs()}
@@ -138,7 +138,7 @@ def by_the_report():
     return lambda graph: -sum(ir.pass_effects(graph, ["dce"])["dce"].diff.delta.values())
 
 
-@wrong("a `prim::If` that prints and whose result nobody uses")
+@wrong("a `prim::If` that prints and whose result is not used")
 def results_of_an_if_that_prints_stay():
     return lambda graph: counted(graph, exactly=False)
 
@@ -153,7 +153,7 @@ def by_another_pass():
     return unused
 
 
-@wrong("not a number of nodes")
+@wrong("does not return a number of nodes")
 def a_list_of_them():
     return lambda graph: [node for node in graph.nodes() if not list(node.outputs())]
 

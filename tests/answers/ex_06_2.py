@@ -1,16 +1,9 @@
-"""Answers to 06.2: what each pass changes."""
-
-import re
-from collections import Counter
+"""Answers to 06.2: the passes after which a graph does something else."""
 
 import torch
 
 from course_utils.tools import ir
 from tests.answers import right, wrong
-
-
-def counted(graph):
-    return ir.op_counts(graph, inlined=False)
 
 
 def after_pass(name, graph):
@@ -19,188 +12,196 @@ def after_pass(name, graph):
     return copy
 
 
-def difference(before, after):
-    kinds = {*before, *after}
-    return {kind: after.get(kind, 0) - before.get(kind, 0) for kind in kinds if after.get(kind) != before.get(kind)}
+def as_list(returned):
+    return list(returned) if isinstance(returned, tuple) else [returned]
 
 
-@wrong("where each pass starts")
+def behaviour(graph, inputs):
+    mine = [x.clone() for x in inputs]
+    with torch.jit.optimized_execution(False):
+        return as_list(torch._C._create_function_from_graph("f", graph)(*mine)) + mine
+
+
+def close(one, other):
+    try:
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+    except AssertionError:
+        return False
+    return True
+
+
+def harmful_by(differs):
+    """An answer that asks this of each pass; what cannot run differs."""
+
+    def harmful(graph, names, inputs):
+        found = []
+        for name in names:
+            try:
+                if differs(graph, after_pass(name, graph), inputs):
+                    found.append(name)
+            except RuntimeError:
+                found.append(name)
+        return found
+
+    return harmful
+
+
+def differ(graph, changed, inputs):
+    return not close(behaviour(graph, inputs), behaviour(changed, inputs))
+
+
+@wrong("what each pass starts from")
 def one_after_another():
-    def changes(graph, names):
-        report, graph = {}, graph.copy()
+    def harmful(graph, names, inputs):
+        found, current = [], graph.copy()
         for name in names:
-            before = counted(graph)
-            getattr(torch._C, f"_jit_pass_{name}")(graph)
-            report[name] = difference(before, counted(graph))
-        return report
+            getattr(torch._C, f"_jit_pass_{name}")(current)
+            if differ(graph, current, inputs):
+                found.append(name)
+        return found
 
-    return changes
+    return harmful
 
 
-@wrong("The graph that you were given is not what it was")
+@wrong("as long as the results stay")
+def whatever_rewrites():
+    return harmful_by(lambda graph, changed, inputs: ir.op_counts(graph) != ir.op_counts(changed))
+
+
+@wrong("the executor runs its passes as well")
+def optimised_execution():
+    def run(graph, inputs):
+        mine = [x.clone() for x in inputs]
+        return as_list(torch._C._create_function_from_graph("f", graph)(*mine)) + mine
+
+    return harmful_by(lambda graph, changed, inputs: not close(run(graph, inputs), run(changed, inputs)))
+
+
+@wrong("the dtype of the results")
+def values_only():
+    def differs(graph, changed, inputs):
+        pairs = zip(behaviour(graph, inputs), behaviour(changed, inputs), strict=True)
+        return not all(torch.equal(one, other) for one, other in pairs)
+
+    return harmful_by(differs)
+
+
+@wrong("for a graph that writes to its input")
+def results_only():
+    def differs(graph, changed, inputs):
+        count = len(inputs)
+        return not close(behaviour(graph, inputs)[:-count], behaviour(changed, inputs)[:-count])
+
+    return harmful_by(differs)
+
+
+@wrong("the inputs after the run: each of them")
+def first_input_only():
+    def differs(graph, changed, inputs):
+        last = 1 - len(inputs) or None
+        return not close(behaviour(graph, inputs)[:last], behaviour(changed, inputs)[:last])
+
+    return harmful_by(differs)
+
+
+@wrong("Your function changes the inputs")
+def inputs_not_cloned():
+    def run(graph, inputs):
+        with torch.jit.optimized_execution(False):
+            return as_list(torch._C._create_function_from_graph("f", graph)(*inputs)) + [x.clone() for x in inputs]
+
+    return harmful_by(lambda graph, changed, inputs: not close(run(graph, inputs), run(changed, inputs)))
+
+
+@wrong("with several, the graph returns a tuple")
+def first_output_only():
+    def differs(graph, changed, inputs):
+        one, other = behaviour(graph, inputs), behaviour(changed, inputs)
+        return not close([one[0], *one[-len(inputs) :]], [other[0], *other[-len(inputs) :]])
+
+    return harmful_by(differs)
+
+
+@wrong("not in scope", status="your code raised")
+def no_graph_may_fail():
+    return lambda graph, names, inputs: [n for n in names if differ(graph, after_pass(n, graph), inputs)]
+
+
+@wrong("the order of the names")
+def sorted_by_name():
+    return lambda graph, names, inputs: sorted(harmful_by(differ)(graph, names, inputs))
+
+
+@wrong("two of them count as equal")
+def nan_differs():
+    def differs(graph, changed, inputs):
+        pairs = zip(behaviour(graph, inputs), behaviour(changed, inputs), strict=True)
+        return not all(one.dtype == other.dtype and torch.equal(one, other) for one, other in pairs)
+
+    return harmful_by(differs)
+
+
+@wrong("Your function changes the graph")
 def given_graph_rewritten():
-    def changes(graph, names):
-        text, report = ir.show(graph), {}
+    def harmful(graph, names, inputs):
+        expected, found = behaviour(graph, inputs), []
         for name in names:
-            copy = torch._C.parse_ir(text)
-            getattr(torch._C, f"_jit_pass_{name}")(copy)
-            report[name] = difference(counted(torch._C.parse_ir(text)), counted(copy))
-        getattr(torch._C, f"_jit_pass_{names[0]}")(graph)
-        return report
+            getattr(torch._C, f"_jit_pass_{name}")(graph)
+            if not close(expected, behaviour(graph, inputs)):
+                found.append(name)
+        return found
 
-    return changes
-
-
-@wrong("the nodes inside of blocks")
-def outermost_only():
-    def counts(graph):
-        return Counter(node.kind() for node in graph.nodes())
-
-    return lambda graph, names: {name: difference(counts(graph), counts(after_pass(name, graph))) for name in names}
+    return harmful
 
 
-@wrong("the sign")
-def before_minus_after():
-    def changes(graph, names):
-        return {name: difference(counted(after_pass(name, graph)), counted(graph)) for name in names}
-
-    return changes
+@wrong("The list is wrong for a graph that clears an element")
+def none_is_harmful():
+    return lambda graph, names, inputs: []
 
 
-@wrong("kinds whose count did not change")
-def with_zeros():
-    def changes(graph, names):
-        before = counted(graph)
-        report = {}
-        for name in names:
-            after = counted(after_pass(name, graph))
-            report[name] = {kind: after.get(kind, 0) - count for kind, count in before.items()}
-        return report
-
-    return changes
-
-
-@wrong("kinds that are in the graph after the pass")
-def what_was_there_before():
-    def changes(graph, names):
-        before = counted(graph)
-        report = {}
-        for name in names:
-            after = counted(after_pass(name, graph))
-            deltas = {kind: after.get(kind, 0) - count for kind, count in before.items()}
-            report[name] = {kind: number for kind, number in deltas.items() if number < 0}
-        return report
-
-    return changes
-
-
-@wrong("not a dict with one entry for each name")
-def one_dict_for_all():
-    return lambda graph, names: difference(counted(graph), counted(after_pass(names[0], graph)))
-
-
-@wrong("there is no dict of changes")
-def totals_only():
-    def changes(graph, names):
-        total = sum(counted(graph).values())
-        return {name: sum(counted(after_pass(name, graph)).values()) - total for name in names}
-
-    return changes
-
-
-@wrong("the calls: this pass is to run on the graph as it is")
-def by_pass_effects():
-    return lambda graph, names: {name: ir.pass_effects(graph, [name])[name].diff.delta for name in names}
+@wrong("does not return a list of names")
+def a_dict():
+    return lambda graph, names, inputs: {n: differ(graph, after_pass(n, graph), inputs) for n in names}
 
 
 @right
-def counted_in_the_text():
-    def counts(graph):
-        return Counter(re.findall(r"\b(?:aten|prim)::\w+", ir.show(graph)))
-
-    def changes(graph, names):
-        report = {}
-        for name in names:
-            found, before = counts(after_pass(name, graph)), counts(graph)
-            found.subtract(before)
-            report[name] = {kind: number for kind, number in found.items() if number}
-        return report
-
-    return changes
+def by_behaviour():
+    return harmful_by(differ)
 
 
 @right
-def through_text_and_back():
-    def changes(graph, names):
-        text = str(graph)
-        report = {}
+def by_bytes():
+    def told(graph, inputs):
+        return [(x.dtype, x.shape, str(x.tolist())) for x in behaviour(graph, inputs)]
+
+    def harmful(graph, names, inputs):
+        names = list(names)
+        expected = told(graph, inputs)
+
+        def harmed(name):
+            try:
+                return told(after_pass(name, graph), inputs) != expected
+            except RuntimeError:
+                return True
+
+        return tuple(filter(harmed, names))
+
+    return harmful
+
+
+@right
+def by_lint():
+    def harmful(graph, names, inputs):
+        found = []
         for name in names:
-            # The text of a call cannot be read back.
-            fresh = graph.copy() if "prim::CallFunction" in text else torch._C.parse_ir(text)
-            getattr(torch._C, f"_jit_pass_{name}")(fresh)
-            report[name] = ir.compare(graph, fresh, inlined=False).delta
-        return report
+            changed = after_pass(name, graph)
+            try:
+                changed.lint()
+            except RuntimeError:
+                found.append(name)
+                continue
+            if differ(graph.copy(), changed, inputs):
+                found.append(name)
+        return found
 
-    return changes
-
-
-@wrong("`ir.op_counts` writes calls out first")
-def counted_after_inlining():
-    def changes(graph, names):
-        before = ir.op_counts(graph)
-        return {name: difference(before, ir.op_counts(after_pass(name, graph))) for name in names}
-
-    return changes
-
-
-@wrong("the calls: this pass is to run on the graph as it is")
-def only_the_first_count_leaves_calls_alone():
-    def changes(graph, names):
-        before = counted(graph)
-        return {name: difference(before, ir.op_counts(after_pass(name, graph))) for name in names}
-
-    return changes
-
-
-@wrong("the calls: this pass is to run on the graph as it is")
-def on_the_inlined_graph():
-    def changes(graph, names):
-        inlined = after_pass("inline", graph)
-        report = {name: difference(counted(inlined), counted(after_pass(name, inlined))) for name in names}
-        return report | {"inline": difference(counted(graph), counted(inlined))} if "inline" in names else report
-
-    return changes
-
-
-@wrong("whether the pass ran")
-def misspelt_pass_swallowed():
-    def changes(graph, names):
-        report = {}
-        for name in names:
-            copy = graph.copy()
-            getattr(torch._C, f"_jit_pass_{name}_", lambda _: None)(copy)
-            report[name] = difference(counted(graph), counted(copy))
-        return report
-
-    return changes
-
-
-@wrong("whether negative changes are kept")
-def counters_subtracted():
-    return lambda graph, names: {
-        name: dict(Counter(counted(after_pass(name, graph))) - Counter(counted(graph))) for name in names
-    }
-
-
-@wrong("constants: they are nodes, and count")
-def without_constants():
-    def changes(graph, names):
-        report = {name: difference(counted(graph), counted(after_pass(name, graph))) for name in names}
-        return {name: {k: n for k, n in found.items() if k != "prim::Constant"} for name, found in report.items()}
-
-    return changes
-
-
-@wrong("the counts before and after of")
-def canned():
-    return lambda graph, names: {name: {"aten::exp": -1, "aten::mul": -1} for name in names}
+    return harmful

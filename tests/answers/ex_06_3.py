@@ -22,17 +22,17 @@ def largest_sum(costs):
     return total.most_common(1)[0][0]
 
 
-@wrong("a layer with many weights may give few numbers")
+@wrong("a layer with many weights may return few numbers")
 def most_parameters():
     return lambda traced: max(parts(traced), key=lambda part: part[2].numel())[0]
 
 
-@wrong("a layer with a large output may take few multiplications")
+@wrong("a layer with a large output may need few multiplications")
 def largest_output():
     return lambda traced: max(parts(traced), key=lambda part: math.prod(part[1]))[0]
 
 
-@wrong("`groups`: a filter then sees a part of the channels")
+@wrong("`groups`: each filter then covers some of the channels")
 def groups_forgotten():
     def costliest(traced):
         costs, channels = {}, 1
@@ -44,7 +44,7 @@ def groups_forgotten():
     return costliest
 
 
-@wrong("is not the name of a convolution")
+@wrong("does not return the name of a convolution")
 def the_whole_scope():
     def costliest(traced):
         costs = {
@@ -55,7 +55,7 @@ def the_whole_scope():
     return costliest
 
 
-@wrong("is not the name of a convolution")
+@wrong("does not return the name of a convolution")
 def with_its_cost():
     return lambda traced: max((math.prod(s) * w[0].numel(), name) for name, s, w in parts(traced))
 
@@ -126,7 +126,7 @@ def each_layer_once():
     return costliest
 
 
-@wrong("with a stride the output is smaller than the input")
+@wrong("with a stride, the output is smaller than the input")
 def places_of_the_input():
     def costliest(traced):
         costs = []
@@ -138,7 +138,7 @@ def places_of_the_input():
     return costliest
 
 
-@wrong("is not the name of a convolution")
+@wrong("does not return the name of a convolution")
 def linear_layers_too():
     def costliest(traced):
         costs = [(name, math.prod(sizes) * weight[0].numel()) for name, sizes, weight in parts(traced)]

@@ -4,6 +4,7 @@
 
 import io
 import json
+import os
 import pickle
 import struct
 import subprocess
@@ -21,6 +22,7 @@ import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.utils import model_dump, show_pickle
 
 from course_utils.classroom import models
 from course_utils.tools import archive
@@ -185,7 +187,7 @@ def nothing_of_a_tensor_is_compressed() -> None:
 # --- what comes back
 
 
-@claim(f"{LESSON}#c31dea613", "An archive contains a module, so `save` wraps a function in an empty one")
+@claim(f"{LESSON}#c31dea613", "contains a module, so `save` wraps a function in an empty one")
 @claim(f"{LESSON}#c31dea613", "The default arguments of a module's methods are kept.")
 def defaults() -> None:
     function = load(saved(torch.jit.script(plus)))
@@ -198,7 +200,7 @@ def defaults() -> None:
 
 @claim(
     f"{LESSON}#c4d7cbdda",
-    "The loaded module is an instance of `nn.Module` and `torch.jit.ScriptModule`, but not of any class of yours",
+    "but not of any class of yours; the name is kept as text in `.original_name`",
     was="isinstance knows torch.jit.ScriptModule only",
 )
 def classes_of_what_is_loaded() -> None:
@@ -434,7 +436,7 @@ class Around(nn.Module):
 
 
 @claim(
-    f"{LESSON}#c690c3ae3",
+    f"{LESSON}#testzip-why",
     "An exported `__setstate__` method is part of the archive, and the loader calls it.",
 )
 @claim(f"{LESSON}#c78f9bac3", "Loading an archive means running its author's program with your permissions.")
@@ -505,3 +507,92 @@ def devices_in_the_code() -> None:
     assert scripted(x).is_meta and 'torch.device("cpu")' not in scripted.code
     with pytest.raises(RuntimeError):
         traced(x)
+
+
+# --- what torch's own tools see
+
+
+class Trap:
+    """What makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def dumped(content: bytes) -> dict[str, Any]:
+    return model_dump.get_model_info(io.BytesIO(content))["model"]
+
+
+def with_record(content: bytes, entry_end: str, record: Any) -> bytes:
+    return rewritten(content, lambda name, text: pickle.dumps(record) if name.endswith(entry_end) else text)
+
+
+@claim(
+    f"{LESSON}#tools-compared-why",
+    "**`model_dump` unpickles the debug records**, and an unpickled pickle runs what it asks",
+)
+@claim(f"{LESSON}#tools-compared-why", "which loads this file and runs nothing")
+@claim(f"{LESSON}#c913a550e", "prints one pickle, with stand-ins in place of the classes")
+def pickles_that_run() -> None:
+    traced = saved(torch.jit.trace(nn.Linear(2, 1), torch.ones(1, 2)))
+    with folder() as here:
+        for n, content in enumerate((small(), saved(torch.jit.script(plus)), traced)):
+            trap = here / f"trap {n}"
+            hostile = with_record(content, ".py.debug_pkl", Trap(trap))
+            load(hostile)
+            (here / "hostile.pt").write_bytes(hostile)
+            assert not archive.inspect(here / "hostile.pt").runs_on_load and not trap.exists()
+            with pytest.raises(TypeError):
+                dumped(hostile)
+            assert trap.exists()
+            described = with_record(content, "/data.pkl", Trap(here / f"other {n}"))
+            (here / "described.pt").write_bytes(described)
+            printed = io.StringIO()
+            show_pickle.main(["show_pickle", f"{here / 'described.pt'}@*/data.pkl"], printed)
+            assert ".mkdir(" in printed.getvalue() and not (here / f"other {n}").exists()
+            assert any("mkdir" in x for x in archive.inspect(here / "described.pt").warnings)
+            with pytest.raises(Exception, match="mkdir"):  # data.pkl is the pickle that it does not run
+                dumped(described)
+            assert not (here / f"other {n}").exists()
+
+
+@claim(f"{LESSON}#tools-compared-why", "raises a `KeyError` for two good files")
+def good_files_that_it_cannot_read() -> None:
+    assert dumped(small())["version"] == "3"
+    assert dumped(saved(torch.jit.script(filled)))["version"] == "5"
+    stripped = rewritten(small(), lambda name, text: None if name.endswith(".debug_pkl") else text)
+    for content in (stripped, saved(torch.jit.script(activated))):
+        with pytest.raises(KeyError):
+            dumped(content)
+        with folder() as here:
+            (here / "good.pt").write_bytes(content)
+            assert not archive.inspect(here / "good.pt").warnings
+
+
+@claim(
+    f"{LESSON}#tools-compared-why", "does not read the tensors, so damage there goes unnoticed; damage in what it reads"
+)
+def damage_that_it_notices() -> None:
+    for offset in (0, 2, 3):
+        damaged = flipped(small(), "data/0", offset)
+        assert dumped(damaged)["version"] == "3" and testzip(damaged).endswith("data/0")
+    for entry in (".py", "data.pkl", "version"):
+        with pytest.raises((zipfile.BadZipFile, zlib.error)):
+            dumped(flipped(small(), entry, 0 if entry == "version" else 1))
+
+
+@claim(f"{LESSON}#tools-compared-why", "has no limits, so a bomb is unpacked in memory")
+@claim(f"{LESSON}#tools-compared-why", "does not say what the code does when it is loaded or called")
+def bombs_and_what_runs() -> None:
+    with folder() as here:
+        bomb = rewritten(small(), lambda name, text: text + b" " * 2**26 if name.endswith("lesson_05.py") else text)
+        assert len(bomb) < 2**20
+        assert len(str(dumped(bomb)["code_files"])) > 2**26
+        (here / "bomb.pt").write_bytes(bomb)
+        assert "zip bomb" in archive.inspect(here / "bomb.pt").warnings[0]
+        writes = saved(torch.jit.script(Writer(str(here / "trap"))))
+        assert set(dumped(writes)) == set(dumped(small()))  # no key is about what runs
+        assert not (here / "trap").exists()

@@ -4,9 +4,11 @@
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from course_utils.classroom import models
 from course_utils.tools import ir
 from tests.claims import claim
 
@@ -55,7 +57,7 @@ def two_blocks() -> None:
 
 @claim(f"{LESSON}#four-views-head", "a `for` compiles to a `while` that does its own counting")
 @claim(
-    f"{LESSON}#c420b4231",
+    f"{LESSON}#c56e73a54",
     "so does one of the `for` loops below",
     was="only a `while` has 2**63 - 1 as its rounds",
 )
@@ -239,7 +241,7 @@ def cse_asks_about_aliases() -> None:
     assert sums("row = x[0].clone()", "row.add_(1)") == 1  # a copy, not a view
 
 
-@claim(f"{LESSON}#cdb6db178", "The row is no longer cleared, and no error is raised.")
+@claim(f"{LESSON}#cd803d755", "the row is no longer cleared, and no error is raised")
 def the_unchecked_pass() -> None:
     for write in ("x[0].zero_()", "x[0].fill_(7.0)", "x.view(-1).mul_(3.0)"):
         unit = body("x = x * 1.5", f"{write}", "return x")
@@ -268,7 +270,7 @@ def graph_for_runs_the_function() -> None:
             assert torch.equal(x, before) and "prim::profile" not in operators(graph)
 
 
-@claim(f"{LESSON}#graph-that-runs", "stays too: the output would become an alias of the input")
+@claim(f"{LESSON}#peephole-why", "stays too: the output would become an alias of the input")
 def peephole_and_aliases() -> None:
     for pattern in ("* 1", "+ 0", "- 0"):
         kept, gone = body(f"return x {pattern}"), body(f"return (torch.exp(x) {pattern}).cos()")
@@ -277,3 +279,60 @@ def peephole_and_aliases() -> None:
         x = torch.ones(2)
         for _ in range(3):
             assert kept.f(x).data_ptr() != x.data_ptr()
+
+
+@claim(f"{LESSON}#ccfe4e09f", "Here all of them come from batch normalisation")
+def branches_of_a_network() -> None:
+    net = models.DigitNet().eval()
+    traced = torch.jit.trace(net, torch.ones(1, 1, 8, 8))
+    with_norms = {x for x in operators_inlined(torch.jit.script(net)) if x not in operators_inlined(traced)}
+    assert {"prim::If", "prim::Loop", "prim::RaiseException", "aten::size"} <= with_norms
+    for name in ("1", "5"):
+        setattr(net.features, name, nn.Identity())
+    without = {x for x in operators_inlined(torch.jit.script(net)) if x not in operators_inlined(traced)}
+    assert without == {"aten::conv2d"}
+
+
+def operators_inlined(obj: Any) -> dict[str, int]:
+    return ir.op_counts(obj, constants=False)
+
+
+@claim(
+    f"{LESSON}#c01e8e3f4",
+    "In the network there are fewer again, because each callee is optimised before it is inserted",
+)
+def branches_of_a_normalisation() -> None:
+    norm = torch.jit.script(nn.BatchNorm2d(16))
+    stored, inlined = operators(norm)["prim::If"], operators_inlined(norm)["prim::If"]
+    deeper = operators_inlined(torch.jit.script(nn.Sequential(nn.BatchNorm2d(16))))["prim::If"]
+    for net in (models.DigitNet(), models.DigitNet().eval()):
+        assert stored < operators_inlined(torch.jit.script(net))["prim::If"] / 2 < inlined
+    assert stored < deeper < inlined
+
+
+@claim(f"{LESSON}#cd803d755", "the new tensor is used outside of its block, and the graph is invalid")
+def graphs_that_cannot_run() -> None:
+    for head in ("if bool(x.sum() > 0):", "for i in range(3):", "while bool(y.sum() < 3):"):
+        unit = body("y = x * 2", head, "    y.add_(1)", "return y")
+        broken = alone("remove_inplace_ops", unit.f.graph)
+        with pytest.raises(RuntimeError, match="not in scope"):
+            broken.lint()
+        with pytest.raises(RuntimeError, match="not in scope"):
+            run(broken, torch.ones(2))
+        assert torch.equal(run(alone("remove_mutation", unit.f.graph), torch.ones(2)), unit.f(torch.ones(2)))
+
+
+@claim(f"{LESSON}#c2f9d1e11", "`optimized_execution(False)` runs a graph as it is stored, if it has not run before")
+def execution_without_passes() -> None:
+    x, right = torch.tensor([1.0, -1.0]), torch.tensor([2, 0])
+    for lines in (("vote = (x > 0) * 1", "return vote + vote"), ("vote = (x > 0) + 0", "return vote + vote")):
+        unit = body(*lines)
+        with torch.jit.optimized_execution(False):
+            for _ in range(3):
+                assert torch.equal(run(unit.f.graph, x), right)
+            assert torch.equal(unit.f(x), right)
+        ran = body(*lines)
+        for _ in range(2):
+            ran.f(x)
+        with torch.jit.optimized_execution(False):
+            assert torch.equal(ran.f(x), torch.tensor([True, False]))  # it keeps the plan of its first calls

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from course_utils.classroom.checks import NotYet, check_for, expect_parity
 from course_utils.classroom.checks.shared import NOTHING, WritesOnLoad, noise
+from course_utils.tools import archive
 
 
 @contextlib.contextmanager
@@ -66,10 +67,12 @@ def one_file_for_both(answer: Any) -> None:
             if found is None:
                 raise NotYet(NOTHING, look_at="the last line of the function that loads: `return` both")
             loaded, labels = _pair(found)
-            expect_parity(model, loaded, [x], f"Of {kind} something else comes back.")
+            expect_parity(
+                model, loaded, [x], f"What was saved was {kind}, and the loaded model returns something else."
+            )
             if loaded.training:
                 raise NotYet(
-                    f"Of {kind} that was saved in eval mode, one in train mode comes back.",
+                    f"What was saved was {kind} in eval mode, and the loaded model is in train mode.",
                     seen={"training, when saved": False, "training, as loaded": True},
                     look_at="what your function does to the model between loading and `return`",
                 )
@@ -83,7 +86,7 @@ def _pair(found: Any) -> tuple[Any, Any]:
     """The model and its labels; :class:`NotYet` for what is not this pair."""
     if not (isinstance(found, tuple) and len(found) == 2):
         raise NotYet(
-            "What the function that loads returns is not a pair.",
+            "The function that loads does not return a pair.",
             seen={"yours": f"an object of type {type(found).__name__}"},
             look_at="`return model, labels`",
         )
@@ -117,7 +120,7 @@ def _one_archive(folder: Path, path: Path, count: int) -> None:
     there = sorted(x.name for x in folder.iterdir())
     if path.name not in there:
         raise NotYet(
-            "Nothing was saved at the path that your function was given.",
+            "There is no file at the path that your function was given.",
             seen={"asked for": path.name, "there is": ", ".join(there) or "nothing"},
             look_at="the path that you give to `torch.jit.save`",
         )
@@ -125,28 +128,28 @@ def _one_archive(folder: Path, path: Path, count: int) -> None:
         raise NotYet(
             "Your function writes more than one file.",
             seen={"there is": ", ".join(there)},
-            look_at="how an archive carries other files inside: the lesson's section on labels",
+            look_at="how other files get into an archive: the lesson's section on labels",
         )
 
 
 def _same_labels(names: list[str], labels: Any) -> None:
     if isinstance(labels, (str, bytes)):
         raise NotYet(
-            "The labels come back as one text and not as a list.",
+            "The labels come back as one string, not as a list.",
             seen={"yours": repr(labels)[:80], "expected": repr(names)},
             look_at="what undoes the conversion that you made before saving",
         )
     if not isinstance(labels, list):
         raise NotYet(
             "The labels do not come back as a list.",
-            seen={"yours": f"an object of type {type(labels).__name__}", "expected": "a list of texts"},
-            look_at="what the labels are when they are given to the function that saves",
+            seen={"yours": f"an object of type {type(labels).__name__}", "expected": "a list of strings"},
+            look_at="the type of the labels that the function that saves was given",
         )
     if labels != names:
         raise NotYet(
             "The labels come back changed.",
             seen={"saved": repr(names), "loaded": repr(labels)[:120]},
-            look_at="commas, quotes, line ends, letters beyond ASCII, empty and equal labels: JSON keeps them all",
+            look_at="commas, quotes, newlines, non-ASCII letters, empty labels and duplicates: JSON keeps them all",
         )
 
 
@@ -165,15 +168,15 @@ def _without_labels(folder: Path, load: Any, converted: Any) -> None:
         found = load(path)
     except json.JSONDecodeError as error:
         raise NotYet(
-            "For an archive without labels, the error comes from the reader of JSON.",
+            "For an archive without labels, the error comes from `json`.",
             seen={"raised": f"{type(error).__name__}: {error}"},
-            look_at="a `ValueError` of your own that names the file, before anything is read from an empty text",
+            look_at="a `ValueError` of your own that names the file, raised before an empty string is parsed",
         ) from None
     except ValueError:
         return
     except Exception as error:
         raise NotYet(
-            "For an archive without labels, your function raises another error than a ValueError.",
+            "For an archive without labels, your function raises an error that is not a ValueError.",
             seen={"raised": f"{type(error).__name__}: {str(error)[:80]}"},
             look_at="what is in the dict after loading when the file has no such name",
         ) from None
@@ -287,7 +290,7 @@ def told_without_loading(answer: Any) -> None:
                 raise NotYet(
                     f"Your function loads the file: {what}.",
                     seen={"called": ", ".join(loads), "a file written by the archive": "yes" if trap.exists() else ""},
-                    look_at="reading it as a zip, or a function of the course that looks without loading",
+                    look_at="reading it as a zip, or the course's function that inspects a file without loading it",
                 )
             _compare(what, told, {"methods": methods, "values": values, "runs": runs})
 
@@ -313,9 +316,9 @@ def _loads_recorded() -> Iterator[list[str]]:
 
 
 _WHERE = {
-    "methods": "whose methods: those of the outermost class, by name, sorted; `.root` of a report names it",
-    "values": "attributes and constants, each storage once, numbers and not bytes: a type may take 1, 2, 4 or 8 bytes",
-    "runs": "the method that a loader calls: in which classes of the archive it is, whatever else their code does",
+    "methods": "whose methods: those of the outermost class, sorted by name; `.root` of a report names that class",
+    "values": "attributes and constants, each storage once, in numbers, not bytes: a dtype takes 1, 2, 4 or 8 bytes",
+    "runs": "the method that a loader calls: does any class in the archive have it? What other code does is no matter",
 }
 
 
@@ -324,8 +327,8 @@ def _compare(what: str, told: Any, expected: dict[str, Any]) -> None:
         raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
     if not isinstance(told, dict) or not set(expected) <= set(told):
         raise NotYet(
-            "What your function returns is not the dict with the three names.",
-            seen={"yours": repr(told)[:120], "names wanted": ", ".join(expected)},
+            "Your function does not return a dict with the three names.",
+            seen={"yours": repr(told)[:120], "names": ", ".join(expected)},
             look_at='`{"methods": …, "values": …, "runs": …}`',
         )
     for name, value in expected.items():
@@ -380,11 +383,11 @@ def _broken_files(trap: Path) -> dict[str, tuple[bytes, str]]:
 _LOOK = {
     "missing": "the question to ask before the file is opened",
     "empty": "the size of the file",
-    "cut off": "how a zip begins (its first two bytes) and that its list of entries stands at its end",
+    "cut off": "how a zip begins (its first two bytes), and that its list of entries is at its end",
     "not a model": "which entries every file of torch has, archive or not",
-    "state_dict": "the entry that an archive has and a file of torch.save has not",
-    "damaged": "each entry's checksum: which method of a ZipFile compares them all? It may also raise",
-    "fine": "a question that is asked too strictly",
+    "state_dict": "the entry that an archive has and a file from `torch.save` does not have",
+    "damaged": "the checksum of each entry: which method of a `ZipFile` verifies them all? It may also raise",
+    "fine": "which of your questions rejects a good file",
 }
 
 
@@ -409,7 +412,7 @@ def diagnosed(answer: Any) -> None:
 
 def _expect_word(what: str, said: Any, word: str) -> None:
     if said is None:
-        raise NotYet(NOTHING, seen={"file": what}, look_at="a `return` on every way through your function")
+        raise NotYet(NOTHING, seen={"file": what}, look_at="a `return` on every path through your function")
     if said != word:
         raise NotYet(
             f"For {what}, your word is wrong.",
@@ -421,61 +424,146 @@ def _expect_word(what: str, said: Any, word: str) -> None:
 # --- 05.4
 
 
+class _Tuned(nn.Module):
+    """A parameter, a buffer, a buffer that only the archive has, an exported method and a mode."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.linear = nn.Linear(4, 3)
+            self.register_buffer("mean", torch.rand(4))
+        self.drop = nn.Dropout(0.5)
+        self.register_buffer("scale", torch.full((3,), 2.0), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drop(self.linear(x - self.mean)) * self.scale
+
+    @torch.jit.export
+    def width(self) -> int:
+        return 4
+
+
+_EXTRAS = {"labels.json": '["cat", "Käse"]', "notes/owner.txt": "the vision group", "empty.txt": ""}
+
+
 @check_for("05.4")
-def read_after_loading(answer: Any) -> None:
-    """A function (net, labels) → scripted module whose read survives saving and loading."""
-    small, x = _Net().eval(), noise(6, 4, seed=3) * 4
-    many = nn.Linear(4, 12)
-    with torch.no_grad():
-        # Each image has a class of its own, the eleventh and the twelfth among them.
-        many.weight.zero_()
-        many.bias.zero_()
-        many.weight[11, 0], many.weight[10, 1], many.weight[3, 2], many.weight[9, 3] = 4.0, 4.0, 4.0, 4.0
-    one_hot = torch.eye(4)
-    given: list[tuple[nn.Module, list[str], Tensor]] = [
-        (small, ["cat", "dog", "cow"], x),
-        (small, ["Käse", "日本", ""], x),
-        (small, ["cat", " cat", "cat "], x),
-        (small, ["same", "same", "other"], x),
-        (many.train(), [f"class {n}" for n in range(12)], one_hot),
-    ]
-    for net, labels, x in given:
-        mode = net.training
-        mine = list(labels)
-        module = answer(net, mine)
-        if module is None:
-            raise NotYet(NOTHING, look_at="the last line of your function: `return` the scripted module")
-        if not isinstance(module, torch.jit.ScriptModule):
-            raise NotYet(
-                "What your function returns is not compiled.",
-                seen={"yours": f"an object of type {type(module).__name__}"},
-                look_at="`torch.jit.script` of an instance of your class",
-            )
-        if net.training != mode or mine != labels:
-            changed = "the mode of the net" if net.training != mode else "the list of labels"
-            raise NotYet(
-                f"Your function changes {changed} that it was given.",
-                seen={"net.training before": mode, "net.training after": net.training} if mine == labels else {},
-                look_at="which lines of your function change an object that belongs to the caller",
-            )
-        loaded = torch.jit.load(io.BytesIO(_bytes_of(module)))
-        if not hasattr(loaded, "read"):
-            raise NotYet(
-                "After saving and loading there is no `read`.",
-                seen={"in memory": "yes" if hasattr(module, "read") else "no", "in the file": "no"},
-                look_at="what the compiler starts from, and which mark makes it compile a method that nobody calls",
-            )
-        expect_parity(net, loaded, [x, x[:1]], "After loading, `forward` differs from the net.", check_state=False)
-        with torch.no_grad():
-            for images in (x, x[:1], x[:0]):
-                expected = [labels[int(i)] for i in net(images).argmax(1)]
-                _expect_words(loaded.read(images), expected, len(images), labels)
+def new_weights_in_the_same_file(answer: Any) -> None:
+    """A function (source, state, target): the archive at source, with the weights of state."""
+    x = noise(3, 4)
+    # What is deployed, its eager model with new weights, and its extra files.
+    cases: dict[str, tuple[nn.Module, nn.Module, dict[str, str]]] = {
+        "a small classifier": (_Net().eval(), _Net().eval(), {}),
+        "an archive with extra files": (_Net().eval(), _Net().eval(), _EXTRAS),
+        "an archive with a non-persistent buffer": (_Tuned(1).eval(), _Tuned(2).eval(), {"a.txt": "1"}),
+        "an archive in float64": (_Net().double().eval(), _Net().double().eval(), {}),
+        "an archive in train mode": (_Tuned(1).train(), _Tuned(2).train(), {}),
+    }
+    with _folder() as folder:
+        for n, (what, (deployed, trained, extras)) in enumerate(cases.items()):
+            with torch.no_grad():
+                for value in trained.state_dict().values():
+                    value.mul_(1.5)
+            source, target = folder / f"deployed {n}.pt", folder / f"updated {n}.pt"
+            source.write_bytes(_bytes_of(torch.jit.script(deployed), **extras))
+            before = source.read_bytes()
+            state = {name: value.clone() for name, value in trained.state_dict().items()}
+            try:
+                answer(source, state, target)
+            except (RuntimeError, ValueError) as error:
+                if isinstance(error, NotImplementedError):  # nothing is written yet
+                    raise
+                raise NotYet(
+                    f"Your function raises an error for {what}.",
+                    seen={"raised": f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]},
+                    look_at="what the archive has and `state` lacks: a loaded module keeps non-persistent buffers",
+                ) from error
+            if source.read_bytes() != before:
+                raise NotYet(
+                    f"Your function changes the file at `source`: {what}.",
+                    look_at="the path that you give to `torch.jit.save`",
+                )
+            if not target.is_file():
+                there = ", ".join(sorted(file.name for file in folder.iterdir()))
+                raise NotYet(
+                    "There is no file at `target`.",
+                    seen={"target": target.name, "files there": there},
+                    look_at="the path that you give to `torch.jit.save`",
+                )
+            _same_but_for_weights(what, target, deployed, trained, extras, x)
+        _states_that_do_not_fit(folder, answer)
 
 
-def _expect_words(said: Any, expected: list[str], count: int, labels: list[str]) -> None:
-    if said != expected:
+def _same_but_for_weights(
+    what: str, target: Path, deployed: nn.Module, trained: nn.Module, extras: dict[str, str], x: Tensor
+) -> None:
+    loaded = torch.jit.load(target)
+    modes = {name: part.training for name, part in deployed.named_modules()}
+    if {name: part.training for name, part in loaded.named_modules()} != modes:
         raise NotYet(
-            f"For {count} image{'s' * (count != 1)} `read` of the loaded file differs.",
-            seen={"labels": repr(labels)[:160], "yours": repr(said)[:120], "expected": repr(expected)},
-            look_at="one word for each image: the label of the class with the highest score, as it was given",
+            f"The mode is not what it was in {what}.",
+            seen={"training in source": deployed.training, "training in target": loaded.training},
+            look_at="what your function does to the module between loading and saving",
+        )
+    state = loaded.state_dict()
+    for name, value in trained.state_dict().items():
+        if name not in state or state[name].dtype != value.dtype or not torch.equal(state[name], value):
+            found = str(state[name].flatten()[:3].tolist()) if name in state else "not there"
+            raise NotYet(
+                f"`{name}` does not have its new value in {what}.",
+                seen={"state": f"{value.dtype} {value.flatten()[:3].tolist()}", "target": found},
+                look_at="what puts a `state_dict` into a module that was loaded, and whether the dtype stays",
+            )
+    if not deployed.training:
+        images = x.to(next(trained.parameters()).dtype)
+        expect_parity(
+            trained, loaded, [images], f"The updated model returns something else: {what}.", check_state=False
+        )
+    if hasattr(trained, "width") and not hasattr(loaded, "width"):
+        raise NotYet(
+            f"An exported method is missing in {what}.",
+            seen={"missing": "width"},
+            look_at="saving the module that you loaded: its methods are part of it",
+        )
+    found = {name: _extra(target, name) for name in archive.inspect(target).extra_files}
+    if found != extras:
+        raise NotYet(
+            f"The extra files are not those of the source: {what}.",
+            seen={"source": repr(extras), "target": repr(found)},
+            look_at="the list of entries of the source: `torch.jit.load` returns the extra files that you name",
+        )
+
+
+def _extra(path: Path, name: str) -> str:
+    wanted = {name: ""}
+    torch.jit.load(path, _extra_files=wanted)
+    content: Any = wanted[name]
+    return content.decode() if isinstance(content, bytes) else content
+
+
+def _states_that_do_not_fit(folder: Path, answer: Any) -> None:
+    source = folder / "strict.pt"
+    source.write_bytes(_bytes_of(torch.jit.script(_Tuned(1).eval())))
+    good = _Tuned(2).state_dict()
+    misnamed = {name.replace("linear", "layer"): value for name, value in good.items()}
+    states = {
+        "a name that the archive does not have": good | {"linear.scale": torch.ones(1)},
+        "other names for two parameters": misnamed,
+        "no value for a parameter": {name: value for name, value in good.items() if name != "linear.bias"},
+    }
+    for what, state in states.items():
+        try:
+            answer(source, state, folder / "strict, updated.pt")
+        except ValueError:
+            continue
+        except Exception as error:
+            raise NotYet(
+                f"For a state with {what}, your function raises an error that is not a ValueError.",
+                seen={"raised": f"{type(error).__name__}: {error}"[:160]},
+                look_at="`missing_keys` and `unexpected_keys`: what `load_state_dict` returns when it is not strict",
+            ) from None
+        raise NotYet(
+            f"For a state with {what}, your function raises no error.",
+            seen={"names in the state": ", ".join(state)},
+            look_at="`missing_keys` and `unexpected_keys`: which of the missing ones are parameters?",
         )

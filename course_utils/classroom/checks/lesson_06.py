@@ -17,10 +17,10 @@ from course_utils.tools import ir
 
 # --- 06.1 ------------------------------------------------------------------------------------------------------------
 
-# What the graph holds, its text, and where to look when the number is wrong. From small to large.
+# What the graph contains, its text, and where to look when the number is wrong. From small to large.
 DEAD: tuple[tuple[str, str, str], ...] = (
     (
-        "one operator that nobody uses",
+        "one operator that nothing uses",
         """
 graph(%x : Tensor):
   %a : Tensor = aten::exp(%x)
@@ -28,7 +28,7 @@ graph(%x : Tensor):
   %c : Tensor = aten::cos(%b)
   return (%c)
 """,
-        "which of the results lead to the output, and whether you give the number that goes or the number that stays",
+        "which results lead to the output, and whether you return the number that is removed or the number that stays",
     ),
     (
         "nothing unused",
@@ -52,10 +52,10 @@ graph(%x : Tensor):
   %d : Tensor = aten::sin(%x)
   return (%d)
 """,
-        "the operands of an unused node: when it goes, who still uses them?",
+        "the operands of an unused node: when it is removed, what still uses them?",
     ),
     (
-        "a value that is printed and used by nobody else",
+        "a value that is printed and not used otherwise",
         """
 graph(%x : Tensor):
   %a : Tensor = aten::exp(%x)
@@ -64,10 +64,10 @@ graph(%x : Tensor):
   %c : Tensor = aten::sin(%x)
   return (%c)
 """,
-        "`prim::Print`: nobody uses its result, it has none. It stays, and so does what it needs",
+        "`prim::Print`: it has no result that could be used. It stays, and so does what it needs",
     ),
     (
-        "a value that is used inside of a block only",
+        "a value that is used only in a block",
         """
 graph(%x : Tensor, %ask : bool):
   %a : Tensor = aten::exp(%x)
@@ -96,7 +96,7 @@ graph(%x : Tensor, %ask : bool):
       -> (%x)
   return (%b)
 """,
-        "`node.blocks()`: `graph.nodes()` gives the outermost nodes only",
+        "`node.blocks()`: `graph.nodes()` contains the outermost nodes only",
     ),
     (
         "an unused `prim::If` with an unused one in it",
@@ -116,7 +116,7 @@ graph(%x : Tensor, %ask : bool, %more : bool):
   %e : Tensor = aten::cos(%x)
   return (%e)
 """,
-        "what is inside of an `if` that goes: it goes too, and counts",
+        "what an `if` that is removed contains: it is removed too, and counts",
     ),
     (
         "an unused `prim::If` that prints",
@@ -132,10 +132,10 @@ graph(%x : Tensor, %ask : bool):
   %e : Tensor = aten::cos(%x)
   return (%e)
 """,
-        "an `if` with a `prim::Print` in a block: it has to run, whoever wants its result",
+        "an `if` with a `prim::Print` in a block: it has to run, whether or not its result is used",
     ),
     (
-        "a `prim::If` that prints and whose result nobody uses",
+        "a `prim::If` that prints and whose result is not used",
         """
 graph(%x : Tensor, %ask : bool):
   %b : Tensor = prim::If(%ask)
@@ -149,7 +149,7 @@ graph(%x : Tensor, %ask : bool):
   %e : Tensor = aten::cos(%x)
   return (%e)
 """,
-        "an `if` that stays for its print: what makes only its unused result goes",
+        "an `if` that stays for its print: what only its unused result needs is removed",
     ),
     (
         "a `prim::Print` two ifs deep",
@@ -170,7 +170,7 @@ graph(%x : Tensor, %ask : bool, %more : bool):
   %e : Tensor = aten::cos(%x)
   return (%e)
 """,
-        "the blocks in the blocks: a print at any depth keeps every `if` around it",
+        "blocks within blocks: a print at any depth keeps every `if` around it",
     ),
     (
         "two outputs",
@@ -181,7 +181,7 @@ graph(%x : Tensor):
   %c : Tensor = aten::cos(%x)
   return (%b, %a)
 """,
-        "the outputs of the graph: there may be more than one, and each is wanted",
+        "the outputs of the graph: there may be more than one, and each is needed",
     ),
     (
         "an output that is an input",
@@ -190,7 +190,7 @@ graph(%x : Tensor):
   %a : Tensor = aten::exp(%x)
   return (%x)
 """,
-        "an output that no node makes: nothing is needed for it",
+        "an output that no node computes: it needs nothing",
     ),
 )
 
@@ -204,7 +204,7 @@ def _without_passes() -> Iterator[None]:
     def refuse(*_: object) -> None:
         raise NotYet(
             "Your function runs a pass.",
-            look_at="the operands and results of the nodes: who uses what can be read from the graph",
+            look_at="the operands and results of the nodes: the graph says what uses what",
         )
 
     try:
@@ -230,7 +230,7 @@ def predicted_dead_code(answer: Any) -> None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the number")
         if isinstance(given, bool) or not isinstance(given, int):
             raise NotYet(
-                "What your function returns is not a number of nodes.",
+                "Your function does not return a number of nodes.",
                 seen={"yours": f"{type(given).__name__} {given!r}"[:80]},
                 look_at="the task: one integer",
             )
@@ -244,152 +244,174 @@ def predicted_dead_code(answer: Any) -> None:
 
 # --- 06.2 ------------------------------------------------------------------------------------------------------------
 
-SMALL = """
-graph(%x : Tensor):
-  %one : int = prim::Constant[value=1]()
-  %again : int = prim::Constant[value=1]()
-  %a : Tensor = aten::relu(%x)
-  %b : Tensor = aten::relu(%x)
-  %c : Tensor = aten::exp(%x)
-  %d : Tensor = aten::add(%a, %b, %one)
-  %e : Tensor = aten::add(%d, %x, %again)
-  return (%e)
-"""
-NESTED = """
-graph(%x : Tensor, %ask : bool):
-  %y : Tensor = prim::If(%ask)
-    block0():
-      %a : Tensor = aten::sin(%x)
-      %b : Tensor = aten::sin(%x)
-      %c : Tensor = aten::cos(%x)
-      %d : Tensor = aten::mul(%a, %b)
-      -> (%d)
-    block1():
-      -> (%x)
-  return (%y)
-"""
-COUNTED = """
-graph(%x : Tensor):
-  %one : int = prim::Constant[value=1]()
-  %three : int = prim::Constant[value=3]()
-  %go : bool = prim::Constant[value=1]()
-  %y : Tensor = prim::Loop(%three, %go, %x)
-    block0(%i : int, %z : Tensor):
-      %a : Tensor = aten::sub(%z, %i, %one)
-      -> (%go, %a)
-  return (%y)
-"""
-CALLING = """
-def halved(x):
-    return x / 2
-
+# What the graph does, its source, its inputs, the passes, and where to look when the list is wrong.
+HARM: tuple[tuple[str, str, tuple[list[float], ...], tuple[str, ...], str], ...] = (
+    (
+        "clears an element through a view",
+        """
 def f(x):
-    return halved(x) + halved(x * 3)
-"""
-REPORTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("a small graph", SMALL, ("dce", "cse", "constant_pooling", "peephole", "inline")),
-    ("a graph whose waste is inside of a block", NESTED, ("cse", "dce")),
-    ("a graph with a loop that is unrolled", COUNTED, ("loop_unrolling", "cse")),
-    ("a graph with calls", CALLING, ("inline", "dce", "cse")),
+    y = x * 1.5
+    row = y[0]
+    row.zero_()
+    return y
+""",
+        ([1.0, 2.0],),
+        ("cse", "remove_inplace_ops", "remove_mutation", "dce"),
+        "what each pass starts from: a copy of the graph as it was given, not what another pass left",
+    ),
+    (
+        "does nothing that these passes could spoil",
+        """
+def f(x):
+    y = torch.relu(x) + torch.relu(x)
+    torch.exp(x)
+    return (y * 2).sum()
+""",
+        ([1.0, -2.0],),
+        ("cse", "dce", "constant_propagation", "peephole", "remove_inplace_ops"),
+        "what the graph returns: a pass may rewrite it as it likes, as long as the results stay",
+    ),
+    (
+        "adds two masks",
+        """
+def f(x):
+    vote = (x > 0) * 1
+    return vote + vote
+""",
+        ([1.0, -1.0],),
+        ("dce", "peephole", "cse"),
+        "how you run a graph: by default, the executor runs its passes as well, on both sides",
+    ),
+    (
+        "returns a mask as a number",
+        """
+def f(x):
+    return ((x > 0) * 1).clone()
+""",
+        ([1.0, -1.0],),
+        ("constant_pooling", "peephole"),
+        "the dtype of the results: `torch.equal` takes `True` and `1` for equal",
+    ),
+    (
+        "writes to its input",
+        """
+def f(x):
+    x.add_(1)
+    return x * 2
+""",
+        ([1.0, 2.0],),
+        ("remove_mutation", "remove_inplace_ops", "cse"),
+        "the inputs after the run: a caller sees what is written to them",
+    ),
+    (
+        "writes to its second input in a branch",
+        """
+def f(x, y):
+    if bool(x.sum() > 0):
+        y.mul_(2)
+    return x + 1
+""",
+        ([1.0, 2.0], [3.0, 4.0]),
+        ("dce_allow_deleting_nodes_with_side_effects", "dce"),
+        "the inputs after the run: each of them",
+    ),
+    (
+        "has two outputs",
+        """
+def f(x):
+    vote = (x > 0) + 0
+    return x * 2, vote + vote
+""",
+        ([1.0, -1.0],),
+        ("peephole", "cse"),
+        "the outputs: with several, the graph returns a tuple, and each counts",
+    ),
+    (
+        "writes in a branch",
+        """
+def f(x):
+    y = x * 2
+    if bool(x.sum() > 0):
+        y.add_(1)
+    return y
+""",
+        ([1.0, 2.0],),
+        ("remove_inplace_ops", "remove_mutation", "dce_allow_deleting_nodes_with_side_effects"),
+        "a graph that cannot run any more, and the order of the names: that in which they were given",
+    ),
+    (
+        "returns NaN",
+        """
+def f(x):
+    return torch.log(x) + torch.log(x)
+""",
+        ([1.0, -1.0],),
+        ("cse", "dce"),
+        "NaN, which is not equal to itself; two of them count as equal here",
+    ),
 )
 
 
+def _behaviour(graph: Any, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    """What a graph returns and what it leaves in its inputs, run as it is stored."""
+    mine = [x.clone() for x in inputs]
+    with torch.jit.optimized_execution(False):
+        returned = torch._C._create_function_from_graph("f", graph)(*mine)
+    return [*(returned if isinstance(returned, tuple) else (returned,)), *mine]
+
+
+def _is_harmed(graph: Any, name: str, inputs: tuple[Tensor, ...]) -> bool:
+    changed = graph.copy()
+    getattr(torch._C, f"_jit_pass_{name}")(changed)
+    try:
+        torch.testing.assert_close(
+            _behaviour(changed, inputs), _behaviour(graph, inputs), rtol=0, atol=0, equal_nan=True
+        )
+    except (AssertionError, RuntimeError):
+        return True
+    return False
+
+
 @check_for("06.2")
-def report_of_passes(answer: Any) -> None:
-    """A function (graph, names) → name → {kind → change}, each pass alone on a copy."""
-    for what, text, names in REPORTS:
-        # A call in a graph points to its function, which lives as long as its unit does: the unit keeps its name.
-        unit = None if "graph(" in text else torch.jit.CompilationUnit(text)
-        graph = torch._C.parse_ir(text) if unit is None else unit.f.graph
-        untouched = ir.show(graph)
-        expected = _changes(graph, names)
-        in_a_row = _changes(graph, names, in_a_row=True)
-        given = answer(graph, list(names))
+def harmful_passes(answer: Any) -> None:
+    """A function (graph, names, inputs) → the names of the passes after which the graph does something else."""
+    for what, source, values, names, look_at in HARM:
+        graph = torch.jit.CompilationUnit(source).f.graph
+        inputs = tuple(torch.tensor(x) for x in values)
+        expected = [name for name in names if _is_harmed(graph, name, inputs)]
+        untouched, before = ir.show(graph), [x.clone() for x in inputs]
+        given = answer(graph, list(names), inputs)
         if given is None:
-            raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
-        if not isinstance(given, dict) or set(given) != set(names):
-            raise NotYet(
-                "What your function returns is not a dict with one entry for each name.",
-                seen={"names": ", ".join(names), "yours": f"{type(given).__name__} {_keys(given)}"[:120]},
-                look_at="the keys: the names as they were given, without `_jit_pass_`",
-            )
-        for name in names:
-            _compare_report(what, name, given[name], expected[name], in_a_row[name], untouched)
+            raise NotYet(NOTHING, look_at="the last line of your function: `return` the list")
         if ir.show(graph) != untouched:
             raise NotYet(
-                f"The graph that you were given is not what it was ({what}).",
-                seen={"before": untouched, "after your function": ir.show(graph)},
+                f"Your function changes the graph that it was given, one that {what}.",
+                seen={"before": untouched, "after": ir.show(graph)},
                 look_at="`graph.copy()`: a pass rewrites the graph that it gets",
             )
-
-
-def _changes(graph: Any, names: tuple[str, ...], *, in_a_row: bool = False) -> dict[str, dict[str, int]]:
-    """What each pass changes: alone on a copy, or each on what the one before it left."""
-    changes, current = {}, graph.copy()
-    for name in names:
-        if not in_a_row:
-            current = graph.copy()
-        before = ir.op_counts(current, inlined=False)
-        getattr(torch._C, f"_jit_pass_{name}")(current)
-        after = ir.op_counts(current, inlined=False)
-        differences = {kind: after.get(kind, 0) - before.get(kind, 0) for kind in {*before, *after}}
-        changes[name] = {kind: number for kind, number in differences.items() if number}
-    return changes
-
-
-def _compare_report(
-    what: str, name: str, given: Any, expected: dict[str, int], in_a_row: dict[str, int], text: str
-) -> None:
-    if not isinstance(given, dict):
-        raise NotYet(
-            f"For the pass {name} there is no dict of changes.",
-            seen={"yours": f"{type(given).__name__} {given!r}"[:120]},
-            look_at="what belongs to a name: a dict from kind to a number",
-        )
-    if given == expected:
-        return
-    seen = {"graph": text.strip(), "pass": name, "expected": _told(expected)}
-    if not all(isinstance(number, int) for number in given.values()):
-        raise NotYet(
-            f"The changes of {name} are not numbers.",
-            seen=seen | {"yours": repr(given)[:120]},
-            look_at="what belongs to a kind: one integer",
-        )
-    seen["yours"] = _told(given)
-    without_constants = {kind: number for kind, number in expected.items() if kind != "prim::Constant"}
-    fewer = {kind for kind, number in expected.items() if number < 0}
-    if name == "inline":
-        look_at = "what your counting does to a call: `ir.op_counts` writes calls out first, unless you say otherwise"
-    elif "prim::CallFunction" in text:
-        look_at = "the calls: this pass is to run on the graph as it is, and both counts are to leave its calls alone"
-    elif given == in_a_row:
-        look_at = "where each pass starts: from a graph on which no other pass has run"
-    elif any(number == 0 for number in given.values()):
-        look_at = "kinds whose count did not change: they are left out"
-    elif expected and given == {kind: -number for kind, number in expected.items()}:
-        look_at = "the sign: what is removed is a negative change, after minus before"
-    elif any(kind not in given for kind, number in expected.items() if number > 0):
-        look_at = "kinds that are in the graph after the pass and were not there before, or more often than before"
-    elif "block0" in text and sum(map(abs, given.values())) < sum(map(abs, expected.values())):
-        look_at = "the nodes inside of blocks: `graph.nodes()` and `findNode` see the outermost level"
-    elif not given:
-        look_at = "whether the pass ran on what you count, whether negative changes are kept (a `Counter` drops them)"
-    elif given == without_constants:
-        look_at = "constants: they are nodes, and count"
-    elif fewer and not fewer & set(given):
-        look_at = "kinds that became fewer: a `Counter` drops what is below zero when it subtracts"
-    else:
-        differ = sorted(kind for kind in {*given, *expected} if given.get(kind, 0) != expected.get(kind, 0))
-        look_at = f"the counts before and after of {', '.join(differ[:3])}"
-    raise NotYet(f"The changes of {name} are wrong for {what}.", seen=seen, look_at=look_at)
-
-
-def _told(changes: dict[str, int]) -> str:
-    return ", ".join(f"{kind} {number:+d}" for kind, number in sorted(changes.items())) or "no change"
-
-
-def _keys(given: Any) -> str:
-    return ", ".join(map(str, given)) if isinstance(given, dict) else repr(given)
+        if not all(map(torch.equal, inputs, before)):
+            raise NotYet(
+                f"Your function changes the inputs that it was given, of a graph that {what}.",
+                seen={"before": str([x.tolist() for x in before]), "after": str([x.tolist() for x in inputs])},
+                look_at="a clone of each input, for each run",
+            )
+        if not isinstance(given, (list, tuple)) or not set(map(str, given)) <= set(names):
+            raise NotYet(
+                "Your function does not return a list of names of passes.",
+                seen={"yours": f"{type(given).__name__} {given!r}"[:100], "names": ", ".join(names)},
+                look_at="the task: those of the names that change what the graph does",
+            )
+        if list(given) != expected:
+            raise NotYet(
+                f"The list is wrong for a graph that {what}.",
+                seen={
+                    "source": source.strip(),
+                    "names": ", ".join(names),
+                    "expected": ", ".join(expected) or "none of them",
+                    "yours": ", ".join(given) or "none of them",
+                },
+                look_at=look_at,
+            )
 
 
 # --- 06.3 ------------------------------------------------------------------------------------------------------------
@@ -452,7 +474,7 @@ def _towers() -> list[tuple[str, nn.Module, Tensor]]:
         ("a network with groups", grouped, image),
         ("a network with a large stride, and a batch of 2", strided, image.repeat(2, 1, 1, 1)),
         ("a network with a stride after its largest layer", stepping, image),
-        ("a network whose linear layer takes the most", headed, image),
+        ("a network whose linear layer costs the most", headed, image),
         ("a network that calls one layer three times", shared, image),
         ("a network whose costliest layer has one filter", single, image),
     ]
@@ -484,12 +506,12 @@ def costliest_convolution(answer: Any) -> None:
             continue
         if given not in costs:
             raise NotYet(
-                "What your function returns is not the name of a convolution.",
+                "Your function does not return the name of a convolution.",
                 seen={"yours": repr(given)[:100], "names": ", ".join(costs)},
-                look_at="the scope of a node: the last part after `__module.` is the name of its module",
+                look_at="the scope of a node: the part after the last `__module.` is the name of its module",
             )
         raise NotYet(
-            f"In {what} another convolution takes more multiplications.",
+            f"In {what}, another convolution needs more multiplications.",
             seen={
                 "expected": f"{expected}: {_described(found[expected], costs[expected])}",
                 "yours": f"{given}: {_described(found[given], costs[given])}",
@@ -512,14 +534,14 @@ def _how_it_was_chosen(given: str, found: dict[str, tuple[list[int], Tensor, int
     if given == once and max(calls for *_, calls in found.values()) > 1:
         return "the calls: a layer that is called again computes again"
     if given == most_weights:
-        return "the output: a layer with many weights may give few numbers. How many does each give?"
+        return "the output: a layer with many weights may return few numbers. How many does each return?"
     if given == largest_output:
-        return "the filters: a layer with a large output may take few multiplications for each number"
+        return "the filters: a layer with a large output may need few multiplications for each number"
     if given == ungrouped:
-        return "`groups`: a filter then sees a part of the channels. The shape of the weight says how many"
+        return "`groups`: each filter then covers some of the channels. The shape of the weight says how many"
     if given == max(found, key=lambda name: _input_places(name, found) * found[name][1].numel()):
-        return "which image you take: with a stride the output is smaller than the input"
-    return "the product of both: numbers in the output, times the weights of one filter"
+        return "which size you use: with a stride, the output is smaller than the input"
+    return "the product of two numbers: the size of the output, and the weights in one filter"
 
 
 def _input_places(name: str, found: dict[str, tuple[list[int], Tensor, int]]) -> int:
@@ -562,7 +584,7 @@ class _Positions(nn.Module):
 
 
 class _Holder(nn.Module):
-    """What is baked is inside of submodules, and once more outside."""
+    """What is baked is in submodules, and once more outside."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -594,30 +616,30 @@ def baked_constants(answer: Any) -> None:
             pairs = [tuple(pair) for pair in given]
         except TypeError:
             raise NotYet(
-                "What your function returns is not a list of pairs.",
+                "Your function does not return a list of pairs.",
                 seen={"yours": repr(given)[:100]},
                 look_at="the task: a list of (in the first trace, in the second trace)",
             ) from None
         if any(torch.is_tensor(value) for pair in pairs for value in pair):
             raise NotYet(
-                "A pair holds a tensor as it is.",
+                "A pair contains a tensor.",
                 seen={"for": what, "yours": repr(pairs)[:100]},
-                look_at="the task: what is given for a constant that is a tensor",
+                look_at="the task: what to return for a constant that is a tensor",
             )
         plain = pairs
         if plain == expected:
             continue
         seen = {"expected": _listed(expected), "yours": _listed(plain)}
         if plain == [(b, a) for a, b in expected]:
-            look_at = "the order inside of a pair: what the first trace holds comes first"
+            look_at = "the order in a pair: the constant of the first trace comes first"
         elif sorted(map(repr, plain)) == sorted(map(repr, expected)):
             look_at = "the order of the pairs: that of the constants in the inlined graph"
         elif len(plain) > len(expected):
-            look_at = "what you compare: only values of `prim::Constant`. Types hold shapes, and differ without harm"
+            look_at = "what you compare: only values of `prim::Constant`. Types contain shapes, which differ harmlessly"
         elif kind is _Holder:
-            look_at = "the submodules: `.graph` holds calls, and what they call has constants of its own"
+            look_at = "the submodules: `.graph` contains calls, and what they call has constants of its own"
         elif kind in (_Rooted, _Positions):
-            look_at = "constants that are tensors: a Python number that meets a tensor is kept as one, here of a float"
+            look_at = "constants that are tensors: a number combined with a tensor is recorded as one, here of a float"
         else:
             look_at = "`print(traced.graph)` for both examples: which `prim::Constant` differs?"
         raise NotYet(f"The pairs are wrong for {what}.", seen=seen, look_at=look_at)
@@ -639,7 +661,7 @@ def _listed(pairs: list[tuple[Any, ...]]) -> str:
 
 # --- 06.5 ------------------------------------------------------------------------------------------------------------
 
-# Source, what it holds, and where to look when the numbers are wrong.
+# What the source contains, the source, and where to look when the numbers are wrong.
 ROUNDS: tuple[tuple[str, str, str], ...] = (
     (
         "no loop",
@@ -670,7 +692,7 @@ def f(x):
         x = x.sin()
     return x.cos()
 """,
-        "what you multiply with after a loop: its rounds are over",
+        "what you multiply by after a loop: its rounds are over",
     ),
     (
         "a loop in a loop",
@@ -718,7 +740,7 @@ def f(x):
         x = x.sin()
     return x.cos()
 """,
-        "the number of rounds: zero is one",
+        "the number of rounds: it may be zero",
     ),
 )
 
@@ -734,16 +756,16 @@ def how_often_it_runs(answer: Any) -> None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
         if not isinstance(given, dict):
             raise NotYet(
-                "What your function returns is not a dict.",
+                "Your function does not return a dict.",
                 seen={"yours": f"{type(given).__name__} {given!r}"[:100]},
                 look_at="the task: kind → how often it runs",
             )
         others = [kind for kind in given if not str(kind).startswith("aten::")]
         if others:
             raise NotYet(
-                "Your dict holds more than the `aten` operators.",
+                "Your dict contains more than the `aten` operators.",
                 seen={"yours": ", ".join(map(str, others))},
-                look_at="the namespace of a kind: what belongs to the language is `prim`",
+                look_at="the namespace of a kind: `prim` is for what belongs to the language",
             )
         if {kind: number for kind, number in given.items() if number != 0} != expected:
             raise NotYet(
