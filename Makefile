@@ -43,7 +43,7 @@ exercises: install  ## make exercises/ from solutions/, headers, footers and the
 exercise: install   ## write every piece of a new exercise (make exercise ID=01.6 TITLE="A trace for every size")
 	@$(AUTHORING) new "$(ID)" "$(TITLE)"
 
-check: install      ## check one exercise in seconds: rules, stub, worked answer, wrong and right answers (make check ID=01.6)
+check: install      ## one exercise in seconds (make check ID=01.6): rules, stub, worked answer, tried answers; without ID, all rules
 	@$(AUTHORING) check "$(ID)"
 
 run: install        ## run a lesson again and store its outputs (make run LESSON=03; default: all)

@@ -74,7 +74,7 @@ def test_the_entry_leaves_the_rest_of_the_list_as_it_was(course: manifest.Course
 def test_a_lesson_gets_its_first_exercise(course: manifest.Course) -> None:
     assert CliRunner().invoke(app, ["new", "91.1", TITLE]).exit_code == 0
     ids = [x["id"] for x in read(course.root / "exercises" / "91_leaving.ipynb")["cells"]]
-    assert ids == ["header", "setup", "task-91-1", "answer-91-1", "footer"]
+    assert ids == ["header", "progress", "setup", "task-91-1", "answer-91-1", "footer"]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,14 @@ def test_answers_that_are_there_are_not_overwritten(course: manifest.Course) -> 
     before = files(course.root)
     assert CliRunner().invoke(app, ["new", ID, TITLE]).exit_code == 2
     assert files(course.root) == before
+
+
+def test_check_without_an_exercise_looks_at_the_rules_of_all(course: manifest.Course) -> None:
+    done = CliRunner().invoke(app, ["check"])
+    assert done.exit_code == 0 and "rules of the course are kept" in done.output
+    set_source(course.root / "notebooks" / COUNTING, "count-why", "Simply count.")
+    done = CliRunner().invoke(app, ["check"])
+    assert done.exit_code == 1 and "'Simply'" in done.output
 
 
 def test_check_knows_no_other_exercise(course: manifest.Course) -> None:
@@ -175,7 +183,9 @@ def test_a_new_exercise_of_the_real_course_works_at_once_and_says_what_is_left(t
     first, *lines, last = done.stdout.splitlines()
     assert first == f"00.2 {TITLE}" and last.endswith("problems; correct them and run this again.")
     problems = [line for line in lines if line.startswith("problem")]
-    assert problems and all("what make exercise wrote" in x or "was never run" in x for x in problems), done.stdout
+    assert problems and all(
+        "what make exercise wrote" in x or "was never run" in x or "alternative text" in x for x in problems
+    ), done.stdout
     assert [line.split(":")[0] for line in lines if line.startswith("ok")] == [
         "ok       the untouched exercise", "ok       the worked answer", "ok       wrong answer adds_one",
         "ok       wrong answer turns_the_sign", "ok       wrong answer another_shape", "ok       right answer a_copy",

@@ -13,6 +13,7 @@ import pytest
 
 from course_utils.authoring import notebooks
 from course_utils.classroom import manifest, notebook_files
+from course_utils.classroom.answer_cells import exercise_of
 from course_utils.core import limits
 from tests import tiny_course
 from tests.tiny_course import ROOT
@@ -33,9 +34,11 @@ def problems(course: manifest.Course, lesson: manifest.Lesson) -> list[str]:
     for name in IMPORTED_ONCE:
         importlib.import_module(name)
     told = limits.run_limited(lambda: in_a_shell(path), seconds=200).value if FORKS else in_a_kernel(path)
+    cells = [cell for cell in notebook_files.read(path).cells if cell.cell_type == "code"]
+    id_of = {exercise_of(cell.source): cell.id for cell in cells}
     found = [f"cell {cell_id} raises {text}" for cell_id, text in told.items() if text.startswith("raised ")]
     for exercise in lesson.exercises:
-        text = told.get("answer-" + exercise.id.replace(".", "-"), "no such cell")
+        text = told.get(id_of.get(exercise.id, ""), "no such cell")
         if not re.match(rf"○ {re.escape(exercise.id)} .*: not attempted$", text, re.MULTILINE):
             found.append(f"{exercise.id} says {text}")
     return found

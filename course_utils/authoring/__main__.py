@@ -73,11 +73,20 @@ def new(
 
 
 @app.command()
-def check(exercise_id: Annotated[str, typer.Argument(metavar="ID", help="such as 01.6")]) -> None:
-    """Check one exercise in seconds: rules, untouched exercise, worked answer, wrong and right answers."""
-    from course_utils.authoring import check_exercise
+def check(
+    exercise_id: Annotated[str, typer.Argument(metavar="[ID]", help="such as 01.6; without it, the rules of all")] = "",
+) -> None:
+    """Check one exercise in seconds, or the rules of the whole course.
+
+    For an exercise: the rules in its files, the untouched exercise, the worked answer, wrong and right answers.
+    """
+    from course_utils.authoring import check_exercise, rules
 
     course = manifest.load()
+    if not exercise_id:
+        broken = [problem for rule in rules.RULES for problem in rule(course)]
+        typer.echo("\n".join(broken) or f"The {len(rules.RULES)} rules of the course are kept.")
+        raise typer.Exit(1 if broken else 0)
     try:
         exercise = course.exercise(exercise_id)
     except KeyError as error:

@@ -25,7 +25,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import course_utils
 from course_utils.classroom import exercises, notebook_files
 from course_utils.classroom.answer_cells import exercise_of
 from course_utils.classroom.manifest import Course, Exercise, Lesson
@@ -187,11 +189,10 @@ class CellRunner:
         linecache.checkcache(str(path))
         self.module.__file__ = str(path)
         # A cell may take `check` from the course; what it gives is noted here, and judged as a learner's would be.
-        with contextlib.redirect_stdout(io.StringIO()):
+        noted = mock.patch.object(course_utils, "check", self._check)
+        with contextlib.redirect_stdout(io.StringIO()), noted:
             # Not with this file's own `from __future__ import annotations`: torch reads the annotations of classes.
             exec(compile(source, str(path), "exec", dont_inherit=True), self.module.__dict__)
-        if "check" in self.module.__dict__:
-            self.module.__dict__["check"] = self._check
 
     def judge(self, source: str) -> str:
         def work() -> str:

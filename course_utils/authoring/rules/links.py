@@ -84,7 +84,7 @@ def _relative(course: Course, name: str, target: str) -> str | None:
 # beginning of a line. "To make sure" and "the course follows" are English.
 _NAMED = re.compile(
     r"(?:`|\b(?:[Rr]un|[Ss]ee|[Bb]y|[Ww]ith|[Tt]hen|[Uu]se) |(?<!\w)\()(make|course) ([a-z][\w-]*)"
-    r"|^[ \t$|@+-]*(?:run: |# )?(make|course) ([a-z][\w-]*)[ \t]*(?:#|$|[A-Z]+=)"
+    r"|^[ \t$|@+-]*(?:run: |entry: |# )?(make|course) ([a-z][\w-]*)[ \t]*(?:#|$|[A-Z]+=)"
     r"|-m (course_utils(?:\.authoring)?) ([a-z][\w-]*)|\$\((AUTHORING)\) ([a-z][\w-]*)",
     re.MULTILINE,
 )
