@@ -177,7 +177,7 @@ class _Owner:
     count: int
 
 
-class Ledger:
+class Snapshot:
     """The state of both sides before the first call, and a way back to it.
 
     limit: bytes of tensors that are copied, small ones and buffers first. Tensors beyond it are watched: a
