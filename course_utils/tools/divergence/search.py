@@ -123,7 +123,7 @@ class _Run:
         self.began, self.seconds = time.monotonic(), seconds
         self.patience = math.inf  # seconds for one comparison
         self.found: list[Divergence] = []
-        self.known: set[tuple[str, ...]] = set()
+        self.known: set[tuple[tuple[str, str], str]] = set()  # (what and where, kind of change)
         self.other_ranks: list[tuple[Case, Move, Moves, ParityReport]] = []
         self.tried: dict[str, int] = {}
         self.rejected = self.compared = 0
@@ -146,7 +146,8 @@ class _Run:
         report = self.compare(case, calls=3)
         self.patience = PATIENCE + 20 * (time.monotonic() - began)
         if _rejects(report):
-            raise ValueError(f"the reference rejects the example: {report.notes[0]}; give inputs that it accepts.")
+            said = [note for note in report.notes if note.startswith("both ")] + [f.reference for f in report.findings]
+            raise ValueError(f"the reference rejects the example: {said[0]}; give inputs that it accepts.")
         self.count("example", report)
         while (finding := self.news(report, "example")) and not self.enough:
             self.keep(Divergence("example", "", case, finding))
@@ -212,17 +213,17 @@ class _Run:
                 self.ignored.setdefault(note)
 
     def news(self, report: ParityReport, kind: str) -> Finding | None:
-        """The first finding that is not yet known: one of the example shows on every input, others by their kind."""
+        """The first finding that is not yet known: one of the example shows on every input, others by their kind, and
+        one that a single change has too is no news from a mixture."""
         for f in report.findings:
-            marks = {(f.kind, f.where.path), (f.kind, f.where.path, kind)}
-            if f.kind != "not compared" and not marks & self.known:
+            of = [by for what, by in self.known if what == (f.kind, f.where.path)]
+            if f.kind != "not compared" and not ("example" in of or kind in of or (of and kind == "mixed")):
                 return f
         return None
 
     def keep(self, found: Divergence) -> None:
         self.found.append(found)
-        mark = (found.finding.kind, found.finding.where.path)
-        self.known.add(mark if found.kind == "example" else (*mark, found.kind))
+        self.known.add(((found.finding.kind, found.finding.where.path), found.kind))
 
     def shrunk(self, found: Divergence, moves: Moves, move: Move) -> Divergence:
         """A smaller input with the same kind of difference."""
