@@ -242,16 +242,12 @@ def _returned(model: nn.Module, cases: list[Case]) -> dict[int, Any]:
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         for at, module in zip(own, eager.modules(), strict=bool(cases)):
             if not is_compiled(module):
-                module.register_forward_hook(lambda _module, _args, out, at=at: _keep(found, at, out))
+                module.register_forward_hook(lambda _module, _args, out, at=at: found.update({at: _annotation(out)}))
         for case in cases:
             # The compiler never runs a model: one that fails on its example can be bisected all the same.
             with contextlib.suppress(Exception):
                 eager(*copy.deepcopy(case.args), **copy.deepcopy(dict(case.kwargs)))
     return found
-
-
-def _keep(found: dict[int, Any], at: int, out: Any) -> None:
-    found[at] = _annotation(out)
 
 
 def _annotation(value: Any) -> Any:
