@@ -127,7 +127,6 @@ MAKERS = {
     "squeezenet1_1": zoo.squeezenet1_1,
     "vgg_bn": lambda **_: normalised(),
     "densenet": lambda **_: zoo.DenseNet(8, (2, 2), 8, num_classes=10),
-    "shufflenet": zoo.shufflenet_v2_x0_5,
     "googlenet": lambda **options: zoo.googlenet(init_weights=False, aux_logits=False, **options),
     "segmentation": lambda **_: zoo.segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None),
 }
@@ -165,7 +164,7 @@ def leaves(model):
     return [name for name, module in model.named_modules() if name and not any(module.children())]
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(12))
 def test_a_planted_part_is_found_at_any_depth(seed):
     draw = random.Random(seed)
     name = [*SMALL][seed % len(SMALL)]

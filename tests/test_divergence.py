@@ -346,7 +346,7 @@ def conv():
 IMAGE = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 NET, CONV, HEADS, LSTM = net(), conv(), TwoHeads().eval(), nn.LSTM(3, 4, batch_first=True).eval()
 FIXED = ("values", "batch", "shape", "strides")
-SCRIPTED = (sign, route, rare, early, halving, by_range, by_dtype, by_strides, wide, square)
+SCRIPTED = (sign, route, halving, by_range, by_dtype, by_strides)
 TRACED = [
     (by_where, (ONE,)), (mean_by_size, (ROWS,)), (rooted, (ROWS,)), (flat, (ROWS,)), (centred, (ROWS,)),
     (picked, (ROWS,)), (positive, (ROWS,)), (named, (ROWS,)),

@@ -126,7 +126,7 @@ def compare(reference: Callable[..., Any], attempt: Attempt, cases: list[Case]) 
 def compiler_says(error: Exception) -> str:
     """The compiler's sentence, and the line of source that it points at."""
     line = compiled_line(error)
-    return f"{cut(one_line(error), 110)} (at `{cut(line, 70)}`)" if line else cut(one_line(error), 160)
+    return cut(one_line(error), 160) + (f" (at `{cut(line, 70)}`)" if line else "")
 
 
 def _sizes_that_raise(reports: list[ParityReport]) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def bisect_script(model: nn.Module, example_inputs: Any = None) -> ScriptReport:
     cases = [] if example_inputs is None else as_cases(example_inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        search = _Search(_returned(model, cases))
+        search = _Search(_returned(model, cases) if cases else {})
         search.dig("", model)
     modules = sum(1 for name, _ in model.named_modules() if name)
     return ScriptReport(type(model).__name__, modules, tuple(search.failures()), tuple(search.unclear))
@@ -236,22 +236,18 @@ def _returned(model: nn.Module, cases: list[Case]) -> dict[int, Any]:
     own = [id(module) for module in model.modules()]
     found: dict[int, Any] = {}
     try:
-        eager = copy.deepcopy(model) if cases else nn.Module()
+        eager = copy.deepcopy(model)
     except Exception:  # what cannot be copied is not run: it might be changed
         return found
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        for at, module in zip(own, eager.modules(), strict=bool(cases)):
+        for at, module in zip(own, eager.modules(), strict=True):
             if not is_compiled(module):
-                module.register_forward_hook(lambda _module, _args, out, at=at: _keep(found, at, out))
+                module.register_forward_hook(lambda _module, _args, out, at=at: found.update({at: _annotation(out)}))
         for case in cases:
             # The compiler never runs a model: one that fails on its example can be bisected all the same.
             with contextlib.suppress(Exception):
                 eager(*copy.deepcopy(case.args), **copy.deepcopy(dict(case.kwargs)))
     return found
-
-
-def _keep(found: dict[int, Any], at: int, out: Any) -> None:
-    found[at] = _annotation(out)
 
 
 def _annotation(value: Any) -> Any:

@@ -121,9 +121,9 @@ class _Run:
         self.reference, self.candidate, self.options = reference, candidate, options
         self.wanted, self.show, self.watch = wanted, show, watch
         self.began, self.seconds = time.monotonic(), seconds
+        self.deadline = self.began + seconds
         self.patience = math.inf  # seconds for one comparison
         self.found: list[Divergence] = []
-        self.known: set[tuple[str, ...]] = set()
         self.other_ranks: list[tuple[Case, Move, Moves, ParityReport]] = []
         self.tried: dict[str, int] = {}
         self.rejected = self.compared = 0
@@ -135,10 +135,6 @@ class _Run:
     def enough(self) -> bool:
         return len(self.found) >= self.wanted
 
-    @property
-    def deadline(self) -> float:
-        return self.began + self.seconds
-
     def search(self, case: Case, moves: Moves, tries: int) -> None:
         """The example itself, single changes, mixtures; stops when enough was found."""
         tensors = tensors_of(case)
@@ -146,10 +142,11 @@ class _Run:
         report = self.compare(case, calls=3)
         self.patience = PATIENCE + 20 * (time.monotonic() - began)
         if _rejects(report):
-            raise ValueError(f"the reference rejects the example: {report.notes[0]}; give inputs that it accepts.")
+            said = [note for note in report.notes if note.startswith("both ")] + [f.reference for f in report.findings]
+            raise ValueError(f"the reference rejects the example: {said[0]}; give inputs that it accepts.")
         self.count("example", report)
         while (finding := self.news(report, "example")) and not self.enough:
-            self.keep(Divergence("example", "", case, finding))
+            self.found.append(Divergence("example", "", case, finding))
         if self.enough:
             return
         for move in moves.all(tensors, self.reference, tries):
@@ -177,8 +174,8 @@ class _Run:
             if finding := self.news(report, move.kind):
                 if move.other_rank:
                     self.other_ranks.append((made, move, moves, report))
-                    continue
-                self.keep(self.shrunk(Divergence(move.kind, move.words, made, finding), moves, move))
+                else:
+                    self.keep(made, move, moves, finding)
                 if self.enough:
                     return
 
@@ -186,7 +183,7 @@ class _Run:
         """Inputs of another rank than the example's come last: few models are sent any."""
         for made, move, moves, report in self.other_ranks:
             if not self.enough and (finding := self.news(report, move.kind)):
-                self.keep(self.shrunk(Divergence(move.kind, move.words, made, finding), moves, move))
+                self.keep(made, move, moves, finding)
 
     def compare(self, case: Case, calls: int = 1, **options: Any) -> ParityReport:
         floats = [x for x in case.tensors if is_float(x)]
@@ -212,20 +209,17 @@ class _Run:
                 self.ignored.setdefault(note)
 
     def news(self, report: ParityReport, kind: str) -> Finding | None:
-        """The first finding that is not yet known: one of the example shows on every input, others by their kind."""
+        """The first finding that is not yet known: one of the example shows on every input, others by their kind, and
+        one that a single change has too is no news from a mixture."""
         for f in report.findings:
-            marks = {(f.kind, f.where.path), (f.kind, f.where.path, kind)}
-            if f.kind != "not compared" and not marks & self.known:
+            by = [d.kind for d in self.found if (d.finding.kind, d.finding.where.path) == (f.kind, f.where.path)]
+            if f.kind != "not compared" and not ("example" in by or kind in by or (by and kind == "mixed")):
                 return f
         return None
 
-    def keep(self, found: Divergence) -> None:
-        self.found.append(found)
-        mark = (found.finding.kind, found.finding.where.path)
-        self.known.add(mark if found.kind == "example" else (*mark, found.kind))
-
-    def shrunk(self, found: Divergence, moves: Moves, move: Move) -> Divergence:
-        """A smaller input with the same kind of difference."""
+    def keep(self, made: Case, move: Move, moves: Moves, finding: Finding) -> None:
+        """Keep what diverges, shrunk to a smaller input with the same kind of difference."""
+        found = Divergence(move.kind, move.words, made, finding)
         again = move.make if move.kind in ("strides", "grad") else list  # cutting loses strides and requires_grad
 
         def diverges(tensors: list[Tensor]) -> Divergence | None:
@@ -242,7 +236,8 @@ class _Run:
                 return None
             return replace(found, case=case, finding=alike[0])
 
-        return shrink(found, diverges, moves, max(self.deadline, time.monotonic() + self.seconds / 2))
+        until = max(self.deadline, time.monotonic() + self.seconds / 2)
+        self.found.append(shrink(found, diverges, moves, until))
 
     def tell(self, now: str) -> None:
         passed = time.monotonic() - self.began
