@@ -49,7 +49,7 @@ def inspect(file: str | os.PathLike[str] | bytes | BinaryIO, *, check: bool = Tr
 
     file: a path, the bytes, or an open binary file. check: compare the bytes of every entry with their checksum, which
     takes about a second per gigabyte. Works within the limits in ``errors.py``, whatever the file says. Raises
-    :class:`ArchiveError` where there is nothing to report on: a missing, empty, cut-off or foreign file.
+    `ArchiveError` where there is nothing to report on: a missing, empty, cut-off or foreign file.
     """
     with _opened(file) as (stream, name):
         try:
