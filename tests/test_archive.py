@@ -641,6 +641,7 @@ def test_one_flipped_bit_in_the_weights(net: bytes) -> None:
         (b"\x1f\x8b\x08", "gzip"),
         (bytes(1000), "only zeros"),
         (b"hello", "not a file that torch writes"),
+        (b"\x08", "not a file that torch writes"),  # how an ONNX model begins
         (b"PK\x03\x04" + bytes(100), "cut off"),
         (b"\x80\x02cposix\nsystem\n", "damaged or not a pickle"),
     ],

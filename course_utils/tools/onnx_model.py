@@ -23,7 +23,7 @@ class OnnxModel:
     """
 
     def __init__(self, path: str | PathLike[str], threads: int = 1) -> None:
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

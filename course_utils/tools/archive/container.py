@@ -79,7 +79,7 @@ class _Guarded(io.RawIOBase):
 class Container:
     """An open zip of torch. ``folder`` is the one folder at its top, which torch names after the saved file.
 
-    file: an open binary file. Raises :class:`ArchiveError` for what is not a readable zip. Close it, or use ``with``.
+    file: an open binary file. Raises `ArchiveError` for what is not a readable zip. Close it, or use ``with``.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -129,7 +129,7 @@ class Container:
         return self._by_name[f"{self.folder}/{name}"].file_size
 
     def read(self, name: str) -> bytes:
-        """The bytes of an entry. Raises :class:`ArchiveError` if missing, too large or damaged."""
+        """The bytes of an entry. Raises `ArchiveError` if missing, too large or damaged."""
         info = self._by_name.get(f"{self.folder}/{name}")
         if info is None:
             raise ArchiveError(f"there is no {name} in the archive; it is incomplete, get it again")

@@ -49,7 +49,7 @@ def inspect(file: str | os.PathLike[str] | bytes | BinaryIO, *, check: bool = Tr
 
     file: a path, the bytes, or an open binary file. check: compare the bytes of every entry with their checksum, which
     takes about a second per gigabyte. Works within the limits in ``errors.py``, whatever the file says. Raises
-    :class:`ArchiveError` where there is nothing to report on: a missing, empty, cut-off or foreign file.
+    `ArchiveError` where there is nothing to report on: a missing, empty, cut-off or foreign file.
     """
     with _opened(file) as (stream, name):
         try:
@@ -114,25 +114,27 @@ def _opened(file: Any) -> Iterator[tuple[BinaryIO, str]]:
 def _not_a_zip(stream: BinaryIO, head: bytes, name: str, size: int) -> ArchiveReport:
     if head.startswith(LEGACY):
         return _legacy(stream, name, size)
-    if head[4:8] == b"PTMF":
-        return ArchiveReport(name, "TorchScript module for mobile (flatbuffer)", JIT, size)
     if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         stream.seek(0)
         calls = calls_of(pickles.describe(stream, "the pickle"))
         warnings = calls_warning(calls, "pickle.load")
-        return ArchiveReport(
-            name, "plain pickle, not from torch.save", "pickle, if you trust it", size, warnings=warnings
-        )
-    if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < size:
-        return ArchiveReport(name, "safetensors file", "safetensors.torch.load_file(path)", size)
-    if re.match(rb"ET\d\d", head[4:8]):
-        return ArchiveReport(
-            name, "ExecuTorch program (.pte)", "executorch.runtime.Runtime.get().load_program(path)", size
-        )
+        kind, loader = "plain pickle, not from torch.save", "pickle, if you trust it"
+        return ArchiveReport(name, kind, loader, size, warnings=warnings)
+    is_safetensors = head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < size
+    for is_it, kind, loader in (
+        (head[4:8] == b"PTMF", "TorchScript module for mobile (flatbuffer)", JIT),
+        (is_safetensors, "safetensors file", "safetensors.torch.load_file(path)"),
+        (
+            re.match(rb"ET\d\d", head[4:]),
+            "ExecuTorch program (.pte)",
+            "executorch.runtime.Runtime.get().load_program(path)",
+        ),
+        (re.match(rb"\x08[\x01-\x1f][\x12\x1a\x22\x3a\x42]", head), "ONNX model", "onnxruntime.InferenceSession(path)"),
+    ):
+        if is_it:
+            return ArchiveReport(name, kind, loader, size)
     if head[4:8] == b"TFL3":
         raise ArchiveError("it is a TensorFlow Lite model; torch does not read it")
-    if head[:1] == b"\x08" and 0 < head[1] < 32 and head[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42"):
-        return ArchiveReport(name, "ONNX model", "onnxruntime.InferenceSession(path)", size)
     start = head.lstrip().lower()
     for beginning, what in NOT_A_ZIP:
         if start.startswith(beginning) or (beginning == b"ustar" and head[257:262] == beginning):

@@ -1,6 +1,6 @@
 """Read a pickle as what it is, a program for a small stack machine, without running any of it.
 
-A real unpickler looks a name up and calls it. Here a name stays a :class:`Name` and a call a :class:`Call`: the outcome
+A real unpickler looks a name up and calls it. Here a name stays a `Name` and a call a `Call`: the outcome
 is a description of what would have been built. Nothing is imported, nothing is called, and no object of the pickle's
 choice exists. Opcodes: the documentation of ``pickletools``.
 """
@@ -31,7 +31,7 @@ class Name:
 class Call:
     """``function(*arguments)``, which an unpickler would call, and the state that it would give to what comes back.
 
-    ``function`` is a :class:`Name` in honest files.
+    ``function`` is a `Name` in honest files.
     """
 
     function: Any
@@ -85,7 +85,7 @@ def describe(data: bytes | BinaryIO, name: str = "pickle") -> Any:
     """What this pickle would build, as names, calls, instances and plain values.
 
     data: the pickle, or a file positioned at its beginning, and behind its end afterwards. Raises
-    :class:`ArchiveError` for what is not a pickle, for one that is damaged, and for one of more than ``OPCODES`` steps.
+    `ArchiveError` for what is not a pickle, for one that is damaged, and for one of more than ``OPCODES`` steps.
     Takes time and memory in proportion to the number of opcodes, whatever they say.
     """
     machine = _Machine()

@@ -129,7 +129,7 @@ class ArchiveReport(Report):
         raise KeyError(f"no method {name!r}; there are: {', '.join(x.short for x in self.methods)}")
 
     def extra(self, name: str) -> bytes:
-        """The content of an extra file. Raises :class:`ArchiveError` if there is none, or if it was not kept."""
+        """The content of an extra file. Raises `ArchiveError` if there is none, or if it was not kept."""
         if name in self._extras:
             return self._extras[name]
         if name in self.extra_files:

@@ -73,9 +73,8 @@ def in_child(task: Callable[[Job], Found], job: Job, seconds: float) -> Found:
 
 def reason(error: BaseException) -> str:
     """The error in one line; of TS2EPConverter, which raises one of its own, the cause."""
-    if "TS2EPConverter failed" in str(error):
-        while cause := error.__cause__ or error.__context__:
-            error = cause
+    for _ in range(6 if "TS2EPConverter failed" in str(error) else 0):
+        error = error.__cause__ or error.__context__ or error
     own_check = r"(?<=: )(\S.*?) ?INTERNAL ASSERT FAILED at .*?please report a bug to PyTorch\."
     return cut(re.sub(own_check, r"torch's own check \1 failed.", one_line(error)), 190)
 
