@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 
 from course_utils.classroom import notebook_files
 from course_utils.classroom.manifest import Course, Lesson
+from course_utils.core.errors import CourseError
 
 _BLOCK = re.compile(
     r"^(?P<indent>[ \t]*)### BEGIN SOLUTION[ \t]*\n.*?^[ \t]*### END SOLUTION[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
@@ -26,7 +27,7 @@ _TABLE = re.compile(r"(<!-- lessons -->\n).*?(<!-- /lessons -->)", re.DOTALL)
 SOLUTION_ONLY = "solution-only"
 
 
-class DeriveError(ValueError):
+class DeriveError(CourseError, ValueError):
     """A source cannot be turned into what is made from it. The text says which cell and what to change."""
 
 

@@ -17,12 +17,13 @@ from typing import Any
 
 from course_utils.classroom.answer_cells import exercise_of
 from course_utils.classroom.manifest import Course
+from course_utils.core.errors import CourseError
 
 KEPT = "kept"
 _PART = ".part-"
 
 
-class LearnerFilesError(RuntimeError):
+class LearnerFilesError(CourseError):
     """Nothing was changed; the text says why and what to do."""
 
 

@@ -11,12 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from course_utils.core.errors import CourseError
+
 FILE_NAME = "course.toml"
 _LESSON_ID = re.compile(r"\d\d")
 _SLUG = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 
 
-class ManifestError(ValueError):
+class ManifestError(CourseError, ValueError):
     """``course.toml`` is missing or breaks a rule. The text says which one and what to change."""
 
 
