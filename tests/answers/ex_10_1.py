@@ -58,7 +58,7 @@ def without_the_model_itself():
     return culprits
 
 
-@wrong("no name of a submodule")
+@wrong("not the name of a submodule")
 def the_classes():
     return lambda model: [type(p).__name__ for _, p in model.named_modules() if fails(p) and not list(p.children())]
 

@@ -35,17 +35,17 @@ def one_call_compared():
     return recover
 
 
-@wrong("For a small network the converter gives a program")
+@wrong("For a small network the converter returns a correct program")
 def gives_up():
     return lambda path, example, others: None
 
 
-@wrong("is not an ExportedProgram")
+@wrong("does not return an ExportedProgram")
 def the_archive_itself():
     return lambda path, example, others: torch.jit.load(path)
 
 
-@wrong("For a running total in a buffer the converter gives a program")
+@wrong("For a running total in a buffer the converter returns a correct program")
 def compared_with_used_state():
     def recover(path, example, others):
         archive = torch.jit.load(path)
@@ -115,7 +115,7 @@ def compared_on_the_example_alone():
     return recover
 
 
-@wrong("For a counter that no answer depends on the converter gives a program")
+@wrong("For a counter that no answer depends on the converter returns a correct program")
 def compared_with_what_it_remembers():
     def recover(path, example, others):
         try:
@@ -127,7 +127,7 @@ def compared_with_what_it_remembers():
     return recover
 
 
-@wrong("has been called: its state has moved on")
+@wrong("was called already: its state has changed")
 def returned_after_it_was_called():
     def recover(path, example, others):
         try:
