@@ -101,6 +101,29 @@ def test_an_explanation_is_added() -> None:
     assert one_line(error) == "RuntimeError: cond doesn't work. the predicate has one dimension"
 
 
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("in /some/deep/place/model.py line 3", "in model.py line 3"),
+        ("in C:\\Users\\x y\\model.py", "in model.py"),
+        (
+            "C:/Users/Jane Doe/a.py, or see https://pytorch.org/docs/stable/x.html",
+            "a.py, or see https://pytorch.org/docs/stable/x.html",
+        ),
+        ("/tmp/a.py or /tmp/b.py and/or c", "a.py or b.py and/or c"),
+        ("'D:\\one\\two.pt': not found", "'two.pt': not found"),
+        ("ratio 3/4 of x/y", "ratio 3/4 of x/y"),
+    ],
+)
+def test_folders_are_left_out(message: str, shown: str) -> None:
+    assert one_line(ValueError(message)) == f"ValueError: {shown}"
+
+
+def test_a_long_message_is_cut() -> None:
+    line = one_line(ValueError("x" * 999))
+    assert line.endswith("x…") and len(line) == len("ValueError: ") + 400
+
+
 def test_a_type_is_said_once() -> None:
     assert one_line(RuntimeError("RuntimeError: RuntimeError: it failed")) == "RuntimeError: it failed"
     assert one_line(ValueError("RuntimeError: it failed")) == "ValueError: RuntimeError: it failed"

@@ -26,10 +26,10 @@ class Shift(nn.Module):
 
 
 def full() -> ModelReport:
-    dossier = ModelReport("A model")
+    page = ModelReport("A model")
     for stage in STAGES:
-        dossier.add(stage, f"{stage} <done> & dusted", outcome="ok")
-    return dossier
+        page.add(stage, f"{stage} <done> & dusted", outcome="ok")
+    return page
 
 
 def speed(*factors: float) -> SpeedReport:
@@ -44,39 +44,39 @@ def migration(*outcomes: str) -> MigrationReport:
     return MigrationReport("m.pt", (), ("the example",), attempts, ("look at it",))
 
 
-def test_a_new_dossier_says_what_is_missing() -> None:
-    dossier = ModelReport("reader")
-    assert dossier.missing == tuple(STAGES)
-    assert not dossier.ok
-    assert dossier.headline == "reader: 8 without an entry"
-    assert "gate: no entry" in dossier.text()
+def test_a_new_model_report_says_what_is_missing() -> None:
+    page = ModelReport("reader")
+    assert page.missing == tuple(STAGES)
+    assert not page.ok
+    assert page.headline == "reader: 8 without an entry"
+    assert "gate: no entry" in page.text()
 
 
 def test_stages_stand_in_their_order_whatever_was_added_first() -> None:
-    dossier = ModelReport("reader")
+    page = ModelReport("reader")
     for stage in reversed(STAGES):
-        dossier.add(stage, "seen", outcome="ok")
-    assert list(dossier.outcomes) == list(STAGES)
-    assert dossier.ok
-    assert dossier.headline == "reader: 8 ok"
-    places = [dossier.text().index(f"{stage}:") for stage in STAGES]
+        page.add(stage, "seen", outcome="ok")
+    assert list(page.outcomes) == list(STAGES)
+    assert page.ok
+    assert page.headline == "reader: 8 ok"
+    places = [page.text().index(f"{stage}:") for stage in STAGES]
     assert places == sorted(places)
 
 
 def test_the_worst_entry_decides_a_stage() -> None:
-    dossier = ModelReport("reader")
+    page = ModelReport("reader")
     for outcome in ("fail", "ok", "warn"):
-        dossier.add("gate", f"seen {outcome}", outcome=outcome)
-    dossier.add("save", "seen", outcome="ok")
-    dossier.not_run("save", "there is no disk")
-    assert dossier.outcomes == {"gate": "fail", "save": "not run"}
+        page.add("gate", f"seen {outcome}", outcome=outcome)
+    page.add("save", "seen", outcome="ok")
+    page.not_run("save", "there is no disk")
+    assert page.outcomes == {"gate": "fail", "save": "not run"}
 
 
 def test_the_same_entry_twice_is_there_once() -> None:
-    dossier = ModelReport("reader")
-    dossier.add("gate", "seen", outcome="fail")
-    dossier.add("gate", "seen", outcome="ok")
-    assert [entry.outcome for entry in dossier.entries] == ["ok"]
+    page = ModelReport("reader")
+    page.add("gate", "seen", outcome="fail")
+    page.add("gate", "seen", outcome="ok")
+    assert [entry.outcome for entry in page.entries] == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ def test_an_archive_is_judged_by_what_stands_in_it(tmp_path: Path) -> None:
 
 
 def test_a_verdict_is_changed_only_with_a_reason() -> None:
-    dossier = ModelReport("reader")
+    page = ModelReport("reader")
     with pytest.raises(ModelReportError, match="note="):
-        dossier.add("migrate", migration("refused"), outcome="warn")
-    entry = dossier.add("migrate", migration("refused"), outcome="warn", note="rewritten by hand")
+        page.add("migrate", migration("refused"), outcome="warn")
+    entry = page.add("migrate", migration("refused"), outcome="warn", note="rewritten by hand")
     assert entry.outcome == "warn"
     assert entry.says.endswith("mechanically; rewritten by hand")
     assert any("refused" in line for line in entry.details)
@@ -138,9 +138,9 @@ def test_a_verdict_is_changed_only_with_a_reason() -> None:
     ("act", "message"),
     [
         (lambda d: d.add("finish", "x", outcome="ok"), "the stages are inspect, convert"),
-        (lambda d: d.add("gate", "x"), "a sentence alone is no verdict"),
+        (lambda d: d.add("gate", "x"), "a sentence alone has no verdict"),
         (lambda d: d.add("gate", "x", outcome="good"), "give ok, warn or fail"),
-        (lambda d: d.add("gate", 3.0), "type float says nothing"),
+        (lambda d: d.add("gate", 3.0), "type float cannot be read"),
         (lambda d: d.not_run("gate", " "), "say why"),
         (lambda d: d.not_run("finish", "x"), "the stages are inspect, convert"),
         (lambda d: ModelReport("!?"), "give the model a name"),
@@ -200,24 +200,24 @@ def test_long_evidence_is_cut_so_that_the_page_stays_one() -> None:
 
 
 def test_a_page_is_written_and_no_other_file_is_touched(tmp_path: Path) -> None:
-    dossier = full()
+    page = full()
     path = tmp_path / "new" / "page.html"
-    assert dossier.write(path) == path
-    assert path.read_text(encoding="utf-8") == dossier.page()
+    assert page.write(path) == path
+    assert path.read_text(encoding="utf-8") == page.page()
     with pytest.raises(ModelReportError, match="replace=True"):
-        dossier.write(path)
-    dossier.add("gate", "another line", outcome="fail")
-    dossier.write(path, replace=True)
+        page.write(path)
+    page.add("gate", "another line", outcome="fail")
+    page.write(path, replace=True)
     assert "another line" in path.read_text(encoding="utf-8")
     other = tmp_path / "notes.html"
     other.write_text("my own", encoding="utf-8")
-    with pytest.raises(ModelReportError, match="is no dossier"):
-        dossier.write(other, replace=True)
+    with pytest.raises(ModelReportError, match="is not a model report"):
+        page.write(other, replace=True)
     assert other.read_text(encoding="utf-8") == "my own"
     with pytest.raises(ModelReportError, match="is a folder"):
-        dossier.write(tmp_path, replace=True)
+        page.write(tmp_path, replace=True)
     with pytest.raises(ModelReportError, match="cannot be written"):
-        dossier.write(other / "page.html")
+        page.write(other / "page.html")
     assert sorted(x.name for x in tmp_path.rglob("*")) == ["new", "notes.html", "page.html"]
 
 

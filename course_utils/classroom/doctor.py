@@ -9,9 +9,8 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -21,10 +20,12 @@ from rich.table import Table
 from rich.text import Text
 
 from course_utils.classroom import manifest
+from course_utils.core.errors import one_line
+from course_utils.core.report import Html, Report, html_table, html_text, plural, text_table
 
 Status = Literal["ok", "warning", "problem"]
 
-PROVEN_PYTHONS = ((3, 11), (3, 13))
+TESTED_PYTHONS = ((3, 11), (3, 13))
 COMPARED_WITH_LOCK = ("torch", "torchvision", "jupyterlab", "onnx")
 GIBIBYTE = 2**30
 DISK_PROBLEM, DISK_WARNING = 0.2 * GIBIBYTE, 1 * GIBIBYTE
@@ -57,69 +58,78 @@ def examine() -> list[Finding]:
                 Finding(
                     check.__name__.strip("_").replace("_", " "),
                     "problem",
-                    f"the check itself failed: {type(error).__name__}: {error}",
+                    f"the check itself failed: {one_line(error)}",
                     "Install again (make clean, then make lab); if it stays, report it with this line.",
                 )
             )
     return findings
 
 
-class Report(tuple[Finding, ...]):
+@dataclass(frozen=True)
+class Examination(Report):
     """The findings, shown as a table in a notebook and as text elsewhere."""
 
-    def __repr__(self) -> str:
-        width = max(len(finding.name) for finding in self)
-        lines = []
-        for finding in self:
-            lines.append(f"{SYMBOLS[finding.status]} {finding.name:<{width}}  {finding.status}: {finding.detail}")
-            if finding.action:
-                lines.append(f"  {'':<{width}}  to do: {finding.action}")
-        return "\n".join([*lines, summary(list(self))])
+    findings: tuple[Finding, ...]
 
-    def _repr_html_(self) -> str:
-        cell = 'style="text-align:left;vertical-align:top;padding:2px 12px 2px 0;white-space:pre-line"'
+    @property
+    def ok(self) -> bool:
+        """Whether no finding is a problem."""
+        return all(finding.status != "problem" for finding in self.findings)
+
+    @property
+    def headline(self) -> str:
+        return summary(self.findings)
+
+    def text(self) -> str:
         rows = []
-        for finding in self:
-            todo = f"<br><b>to do: {escape(finding.action)}</b>" if finding.action else ""
-            status = f"{SYMBOLS[finding.status]}\u00a0{finding.status}"
-            texts = (escape(finding.name), status, escape(finding.detail) + todo)
-            rows.append("<tr>" + "".join(f"<td {cell}>{text}</td>" for text in texts) + "</tr>")
-        return f"<table>{''.join(rows)}</table><p>{escape(summary(list(self)))}</p>"
+        for x in self.findings:
+            first, *more = f"{x.status}: {x.detail}".splitlines()
+            rows.append((SYMBOLS[x.status], x.name, first))
+            rows += [("", "", line) for line in (*more, *([f"to do: {x.action}"] if x.action else []))]
+        return f"{text_table((), rows)}\n{self.headline}"
+
+    def html_parts(self) -> list[str]:
+        rows = []
+        for x in self.findings:
+            action = Html(f"<br><b>to do: {html_text(x.action)}</b>") if x.action else ""
+            rows.append((x.name, f"{SYMBOLS[x.status]}\u00a0{x.status}", Html(html_text(x.detail) + action)))
+        states = [x.status for x in self.findings]
+        return [html_table(("check", "status", "found"), rows, row_heads=True, states=states)]
 
 
-def report() -> Report:
+def report() -> Examination:
     """:func:`examine` for a notebook."""
-    return Report(examine())
+    return Examination(tuple(examine()))
 
 
 def main(as_json: bool = False) -> int:
     """Print the examination. Returns the exit code: 1 when a finding is a problem, else 0."""
-    findings = examine()
+    found = report()
     if as_json:
-        print(json.dumps({"findings": [asdict(x) for x in findings], "summary": summary(findings)}, indent=1))
-        return 1 if any(finding.status == "problem" for finding in findings) else 0
+        print(json.dumps({"findings": [asdict(x) for x in found.findings], "summary": found.headline}, indent=1))
+        return 0 if found.ok else 1
     # A pipe has no width; a path or a message must not be cut off there.
     console = Console(width=None if sys.stdout.isatty() else 110)
     symbols = SYMBOLS if _can_print("".join(SYMBOLS.values())) else dict.fromkeys(SYMBOLS, "")
     table = Table("check", "status", "found", box=None, pad_edge=False)
-    for finding in findings:
+    for finding in found.findings:
         status = f"{symbols[finding.status]} {finding.status}".strip()
         # Text, not markup: a path or a message may hold square brackets.
         table.add_row(finding.name, Text(status, style=STYLES[finding.status]), Text(finding.detail))
         if finding.action:
             table.add_row("", "", Text(f"to do: {finding.action}", style="bold"))
     console.print(table)
-    console.print(summary(findings))
-    return 1 if any(finding.status == "problem" for finding in findings) else 0
+    console.print(found.headline)
+    return 0 if found.ok else 1
 
 
-def summary(findings: list[Finding]) -> str:
+def summary(findings: Sequence[Finding]) -> str:
     """One sentence: can the learner begin?"""
     problems = sum(finding.status == "problem" for finding in findings)
     noted = sum(finding.status == "warning" for finding in findings)
     if problems:
-        return f"{_count(problems, 'problem')} to solve before lesson 00: see the lines `to do`."
-    return "Everything needed is here." + (f" {_count(noted, 'warning')} to read above." if noted else "")
+        return f"{plural(problems, 'problem')} to solve before lesson 00: see the lines `to do`."
+    return "Everything needed is here." + (f" {plural(noted, 'warning')} to read above." if noted else "")
 
 
 # The checks, in the order they are shown
@@ -128,7 +138,7 @@ def summary(findings: list[Finding]) -> str:
 def _python() -> Iterator[Finding]:
     version = sys.version_info[:2]
     detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    oldest, newest = PROVEN_PYTHONS
+    oldest, newest = TESTED_PYTHONS
     if version < oldest:
         yield Finding(
             "Python", "problem", detail, "Install Python 3.12, then: make clean, and make lab PYTHON=python3.12"
@@ -137,9 +147,9 @@ def _python() -> Iterator[Finding]:
         yield Finding(
             "Python",
             "warning",
-            f"{detail}. The lessons' outputs are proven on 3.11 to 3.13, and torch.jit.script says of this version: "
+            f"{detail}. The lessons are tested on 3.11 to 3.13, and torch.jit.script says of this version: "
             "`torch.jit.script` is not supported in Python 3.14+ and may break.",
-            "For the proven way: make clean, then make lab PYTHON=python3.13",
+            "For a tested version: make clean, then make lab PYTHON=python3.13",
         )
     else:
         yield Finding("Python", "ok", detail)
@@ -179,7 +189,7 @@ def _torchscript() -> Iterator[Finding]:
     try:
         import torch
     except Exception as error:  # a missing system library is an OSError or an ImportError, by platform
-        yield Finding("import torch", "problem", f"{type(error).__name__}: {error}", _how_to_mend_torch(str(error)))
+        yield Finding("import torch", "problem", one_line(error), _how_to_repair_torch(str(error)))
         return
 
     with warnings.catch_warnings(record=True) as caught:
@@ -191,14 +201,14 @@ def _torchscript() -> Iterator[Finding]:
             yield Finding(
                 "TorchScript",
                 "problem",
-                f"torch {torch.__version__} does not script a small function: {type(error).__name__}: {error}",
+                f"torch {torch.__version__} does not script a small function: {one_line(error)}",
                 "To have the course's torch back: make clean, then make lab",
             )
             return
     said = [f"{w.category.__name__}: {' '.join(str(w.message).split())}" for w in caught if "jit" in str(w.message)]
     if not works:
         yield Finding(
-            "TorchScript", "problem", "a scripted function gives wrong numbers", "Install again: make clean, make lab"
+            "TorchScript", "problem", "a scripted function returns wrong numbers", "Install again: make clean, make lab"
         )
     elif said:
         yield Finding("TorchScript", "ok", f"works in torch {torch.__version__} and is deprecated. It says:\n{said[0]}")
@@ -309,7 +319,7 @@ def locked_versions(lock: str) -> dict[str, str]:
     return versions
 
 
-def _how_to_mend_torch(message: str) -> str:
+def _how_to_repair_torch(message: str) -> str:
     if os.name == "nt" and ("DLL" in message or "126" in message or "1114" in message):
         return "Install the Microsoft Visual C++ Redistributable (x64), then try again."
     if "libgomp" in message:
@@ -323,7 +333,3 @@ def _can_print(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

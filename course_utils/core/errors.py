@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import re
 
+from course_utils.core.report import cut
+
 LONGEST = 400
 _HERE = "<--- HERE"
 _PYTHON_FRAMES = "\n\nAt:\n"
 _COMPILED = "Traceback of TorchScript"
-# A folder, of any system, before the name of a file; an address on the web is none.
-_FOLDER = re.compile(r"(?<![\w.])(?<!:/)(?!//)(?:[A-Za-z]:)?[\\/][^\s:\"']*[\\/]([^\s\\/:\"']+)")
+# The folders before the name of a file; an address on the web is none. Behind a drive's letter they may have blanks.
+_FOLDER = re.compile(
+    r"""(?<![\w.])(?<!:/)(?!//)(?:[A-Za-z]:[\\/](?:[^\s:"'\\/](?:[^:"'\\/\n]*[^\s:"'\\/])?[\\/])*|[\\/][^\s:"']*[\\/])"""
+    r"""([^\s\\/:"']+)"""
+)
 _EXPLANATION = re.compile(r"^\s*(?:Explanation|Reason): (.+)$", re.MULTILINE)
 # The ONNX exporter's note on the node: numbers of values, which are others in the next run.
 _NODE = re.compile(r"\s*\[Caused by the value .*", re.DOTALL)
@@ -34,7 +39,7 @@ def one_line(error: BaseException) -> str:
     said = _FOLDER.sub(r"\1", said)
     while said.startswith(f"{name}: "):  # compiled code says the type once more
         said = said[len(name) + 2 :]
-    return f"{name}: {said[:LONGEST]}"
+    return f"{name}: {cut(said, LONGEST)}"
 
 
 def compiled_line(error: BaseException) -> str:

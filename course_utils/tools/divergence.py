@@ -389,7 +389,7 @@ def _serious(report: ParityReport) -> Finding | None:
 def _refuses(report: ParityReport) -> bool:
     """Did the eager model raise? Then both did, which is a note, or the converted one returned."""
     one_sided = any(f.kind == "raises" and not f.reference.startswith("returns ") for f in report.findings)
-    return one_sided or any(note.startswith("both refuse") for note in report.notes)
+    return one_sided or bool(report.both_raised)
 
 
 def _filled(case: Case, tensors: list[Tensor]) -> Case:

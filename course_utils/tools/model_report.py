@@ -1,14 +1,14 @@
-"""One page on one model's whole way: inspect, convert, gate, optimise, measure, save, serve, migrate.
+"""One page on one model, from inspection to migration: inspect, convert, gate, optimise, measure, save, serve, migrate.
 
-    dossier = ModelReport("reader")
-    dossier.add("inspect", model)
-    dossier.add("gate", check_parity(model, converted, inputs))
-    dossier.not_run("serve", "no C++ compiler here")
-    dossier                                     # in a notebook: the page
-    dossier.write()                             # build/reports/reader.html, which needs nothing else
+    page = ModelReport("reader")
+    page.add("inspect", model)
+    page.add("gate", check_parity(model, converted, inputs))
+    page.not_run("serve", "no C++ compiler here")
+    page                                        # in a notebook: the page
+    page.write()                                # build/reports/reader.html, which needs nothing else
 
-A dossier measures nothing. It takes the reports that the other modules give, or a sentence, finds the verdict in
-them, and puts them in the order of the stages. What is missing is said on the page as well.
+A model report measures nothing. It takes the reports of the other tools, or a sentence, reads the verdict in them, and
+puts them in the order of the stages. The page also says which stages are missing.
 """
 
 from __future__ import annotations
@@ -20,11 +20,23 @@ import os
 import platform
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from course_utils.core.errors import CourseError
+from course_utils.core.report import (
+    Html,
+    Report,
+    cut,
+    html_block,
+    html_headline,
+    html_table,
+    html_text,
+    plural,
+    wrapped,
+)
 
 STAGES = {
     "inspect": "what it is",
@@ -38,12 +50,13 @@ STAGES = {
 }
 OK, WARN, FAIL, NOT_RUN = "ok", "warn", "fail", "not run"
 OUTCOMES = {OK: "✓", NOT_RUN: "–", WARN: "!", FAIL: "✗"}  # the worst comes last
-MARKER = '<meta name="generator" content="dossier of the TorchScript course">'
+_STATES = {WARN: "warning", FAIL: "problem"}
+MARKER = '<meta name="generator" content="model report of the TorchScript course">'
 LINES = 5  # of details for each entry, so that eight stages stay on a page
 WIDTH = 150
 
 
-class ModelReportError(ValueError):
+class ModelReportError(CourseError, ValueError):
     """A stage that does not exist, evidence that says nothing, or a file in the way. The text ends with what to do."""
 
 
@@ -51,8 +64,8 @@ class ModelReportError(ValueError):
 class Entry:
     """One thing that was found at one stage.
 
-    outcome: "ok", "warn", "fail" or "not run". says: one line, the same on every machine. details: more lines; they
-    may hold times and last digits.
+    outcome: "ok", "warn", "fail" or "not run". says: one line, the same on every machine. details: more lines, which
+    may contain times and last digits.
     """
 
     stage: str
@@ -67,8 +80,8 @@ class Entry:
         printer.text(repr(self))
 
 
-@dataclass
-class ModelReport:
+@dataclass(repr=False)
+class ModelReport(Report):
     """The page on one model. subject: its name, which names the file too. entries: in the order they were added."""
 
     subject: str
@@ -106,6 +119,11 @@ class ModelReport:
         return not self.missing and FAIL not in self.outcomes.values()
 
     @property
+    def findings(self) -> tuple[Entry, ...]:
+        """The entries that warn or failed."""
+        return tuple(entry for entry in self.entries if entry.outcome in _STATES)
+
+    @property
     def headline(self) -> str:
         """How many stages ended how, in one line."""
         ends = list(self.outcomes.values())
@@ -126,10 +144,10 @@ class ModelReport:
         if stage not in STAGES:
             raise ModelReportError(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
         if outcome not in (None, OK, WARN, FAIL):
-            raise ModelReportError(f"{outcome!r} is no outcome; give ok, warn or fail, or call not_run")
+            raise ModelReportError(f"{outcome!r} is not an outcome; give ok, warn or fail, or call not_run")
         if isinstance(evidence, str):
             if outcome is None:
-                raise ModelReportError("a sentence alone is no verdict; give outcome= ok, warn or fail")
+                raise ModelReportError("a sentence alone has no verdict; give outcome= ok, warn or fail")
             entry = Entry(stage, outcome, evidence)
         else:
             if outcome is not None and not note:
@@ -163,19 +181,17 @@ class ModelReport:
         for stage in STAGES:
             seen = [entry for entry in self.entries if entry.stage == stage]
             for entry in seen:
-                lines.append(textwrap.fill(f"  {OUTCOMES[entry.outcome]} {entry}", 110, subsequent_indent="      "))
+                lines.append(f"  {OUTCOMES[entry.outcome]} {entry}")
             if not seen:
                 lines.append(f"    {stage}: no entry")
-        return "\n".join(lines)
-
-    __str__ = __repr__ = text
+        return wrapped(lines)
 
     def page(self, date: datetime.date | None = None) -> str:
         """The whole HTML file: light and dark, fit for one printed page, without links to anything else."""
         return (
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{MARKER}\n'
             '<meta name="viewport" content="width=device-width">\n'
-            f"<title>{html.escape(self.subject)}: the whole way</title>\n"
+            f"<title>{html.escape(self.subject)}: model report</title>\n"
             "<style>:root{color-scheme:light dark}body{font:14px/1.4 system-ui,sans-serif;max-width:60rem;"
             "margin:1.5rem auto;padding:0 1rem}@media print{@page{margin:12mm}body{font-size:10px;margin:0;"
             "padding:0}tr{break-inside:avoid}}</style></head>\n"
@@ -186,36 +202,20 @@ class ModelReport:
         return self._body(None)
 
     def _body(self, date: datetime.date | None) -> str:
-        cell = (
-            "border:1px solid currentColor;padding:0.25em 0.5em;text-align:left;vertical-align:top;"
-            "overflow-wrap:anywhere"
-        )
-        rows = []
+        rows, states = [], []
         for stage, meaning in STAGES.items():
-            seen = [entry for entry in self.entries if entry.stage == stage]
             outcome = self.outcomes.get(stage, NOT_RUN)
-            shade = {FAIL: "rgba(200,60,60,0.18)", WARN: "rgba(200,150,0,0.18)"}.get(outcome, "transparent")
-            found = "".join(_shown(entry) for entry in seen) or "no entry"
-            rows.append(
-                f'<tr><th scope="row" style="{cell}">{stage}<br><small style="font-weight:normal">{meaning}</small>'
-                f'</th><td style="{cell};background:{shade}">{OUTCOMES[outcome]} {outcome}</td>'
-                f'<td style="{cell}">{found}</td></tr>'
-            )
-        columns = {"stage": "20%", "outcome": "10%", "what was seen": "70%"}  # else JupyterLab makes them equal
-        heads = "".join(f'<th scope="col" style="{cell};width:{w}">{x}</th>' for x, w in columns.items())
-        return (
-            '<div style="max-width:100%">'
-            f'<p style="font-size:130%;margin:0.3em 0"><strong>{html.escape(self.headline)}</strong></p>'
-            f'<p style="margin:0.3em 0">{html.escape(_circumstances(date))}</p>'
-            '<table style="border-collapse:collapse;width:100%;font-size:92%"><thead>'
-            f"<tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        )
+            found = "".join(_shown(entry) for entry in self.entries if entry.stage == stage) or "no entry"
+            rows.append((Html(f"{stage}<br><small>{meaning}</small>"), f"{OUTCOMES[outcome]} {outcome}", Html(found)))
+            states.append(_STATES.get(outcome, "ok"))
+        table = html_table(("stage", "outcome", "what was seen"), rows, row_heads=True, states=states)
+        return html_block(html_headline(self.headline, self.ok, _circumstances(date)), table)
 
     def write(self, path: str | os.PathLike[str] | None = None, *, replace: bool = False) -> Path:
         """Write the page to a file and return its path.
 
         path: default ``build/reports/SUBJECT.html`` of the course, which git ignores. replace: whether an older
-        dossier may be replaced; any other file is never touched. The file is complete or not there.
+        model report may be replaced; any other file is never touched. The file is complete or not there.
         Raises :class:`ModelReportError` for a file in the way, or a folder that cannot be written.
         """
         target = Path(path) if path is not None else Path("build") / "reports" / f"{self.slug}.html"
@@ -239,15 +239,14 @@ def _expect_replaceable(target: Path, replace: bool) -> None:
     with target.open("rb") as file:
         ours = MARKER.encode() in file.read(1000)
     if not ours:
-        raise ModelReportError(f"{target.name} is there and is no dossier, so it stays; give another path")
+        raise ModelReportError(f"{target.name} exists and is not a model report, so it stays; give another path")
     if not replace:
-        raise ModelReportError(f"{target.name} is there already; give another path, or replace=True")
+        raise ModelReportError(f"{target.name} exists already; give another path, or replace=True")
 
 
 def _shown(entry: Entry) -> str:
-    details = "".join(f"<br><small>{html.escape(line)}</small>" for line in entry.details)
-    mark = f"{OUTCOMES[entry.outcome]} {entry.outcome}: "
-    return f'<div style="margin-bottom:0.25em">{mark}{html.escape(entry.says)}{details}</div>'
+    details = "".join(f"<br><small>{html_text(line)}</small>" for line in entry.details)
+    return f"<div>{OUTCOMES[entry.outcome]} {entry.outcome}: {html_text(entry.says)}{details}</div>"
 
 
 def _circumstances(date: datetime.date | None) -> str:
@@ -257,8 +256,7 @@ def _circumstances(date: datetime.date | None) -> str:
     day = date or datetime.date.today()
     return (
         f"{day.isoformat()} · torch {torch.__version__} · Python {python} · {platform.system()} {platform.machine()} · "
-        f"CPU kernels {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} thread"
-        f"{'s' * (torch.get_num_threads() != 1)}"
+        f"CPU kernels {torch.backends.cpu.get_cpu_capability()}, {plural(torch.get_num_threads(), 'thread')}"
     )
 
 
@@ -270,15 +268,10 @@ def _read(stage: str, evidence: Any) -> Entry:
         ours = kind.__module__.partition(".")[0] in ("course_utils", "torch")
         if ours and (reader := _READERS.get(kind.__name__)):
             outcome, says, details = reader(evidence)
-            return Entry(stage, outcome, says, tuple(_cut(x) for x in details[:LINES]))
+            return Entry(stage, outcome, says, tuple(cut(x, WIDTH) for x in details[:LINES]))
     raise ModelReportError(
-        f"an object of type {type(evidence).__name__} says nothing to a dossier; give a report, a module or a sentence"
+        f"an object of type {type(evidence).__name__} cannot be read as evidence; give a report, a module or a sentence"
     )
-
-
-def _cut(text: str) -> str:
-    text = " ".join(str(text).split())
-    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 
 _Verdict = tuple[str, str, list[str]]
@@ -299,7 +292,7 @@ def _archive(report: Any) -> _Verdict:
     effects = [str(effect) for effect in report.runs]
     details = [f"damaged: {name}" for name in report.damaged] + list(report.warnings) + effects
     if report.damaged or not report.kind.startswith("TorchScript"):
-        return FAIL, says, details or [f"this is no TorchScript archive; it is read with {report.loader}"]
+        return FAIL, says, details or [f"this is not a TorchScript archive; it is read with {report.loader}"]
     if report.disclosed:
         details.append(f"discloses paths and lines of {len(report.disclosed)} source files")
     return (WARN if report.warnings or report.runs_on_load else OK), says, details

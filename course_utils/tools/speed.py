@@ -36,8 +36,8 @@ from torch.utils import benchmark  # noqa: E402
 _extension_log.setLevel(_level)
 
 from course_utils.core.cases import leaves  # noqa: E402
+from course_utils.core.errors import one_line  # noqa: E402
 from course_utils.core.status_line import Show, status_line  # noqa: E402
-from course_utils.tools.parity.check import error_text  # noqa: E402
 from course_utils.tools.parity.compare import Rules, compare  # noqa: E402
 
 if TYPE_CHECKING:
@@ -376,7 +376,7 @@ class _naming:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, Exception):
             # TorchScript's messages are long, and what happened stands in their last line; elsewhere it is the first.
-            said = error_text(error)
+            said = one_line(error)
             raise ValueError(
                 f"Candidate {self.name!r} raised while it was timed. {said.rstrip('.')}. "
                 "Call it once by itself with the same arguments and mend it, or leave it out."

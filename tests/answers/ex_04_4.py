@@ -84,7 +84,7 @@ def script_first():
                 converted = way(model)
             except Exception:
                 continue
-            if check_parity(model, converted, [example, *others], calls=1):
+            if check_parity(model, converted, [example, *others], calls=1).ok:
                 return converted
 
     return convert

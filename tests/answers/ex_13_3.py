@@ -36,7 +36,7 @@ def one_call_with_a_stopwatch():
             return time.perf_counter() - start
 
         times = {name: first_call(form) for name, form in candidates.items()}
-        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs, **tolerance)]
+        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs, **tolerance).ok]
         return min(right, key=times.get, default=None)
 
     return deployed
@@ -46,7 +46,7 @@ def one_call_with_a_stopwatch():
 def the_tolerance_does_not_arrive():
     def deployed(reference, candidates, inputs, tolerance):
         forms = {name: form for name, form in candidates.items() if name != "eager"}
-        right = [name for name, form in forms.items() if check_parity(reference, form, inputs)]
+        right = [name for name, form in forms.items() if check_parity(reference, form, inputs).ok]
         return min(right, key=lambda name: median_time(candidates[name], inputs[0]), default=None)
 
     return deployed
@@ -55,7 +55,7 @@ def the_tolerance_does_not_arrive():
 @wrong("beyond the tolerance")
 def compared_on_the_first_input():
     def deployed(reference, candidates, inputs, tolerance):
-        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs[0], **tolerance)]
+        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs[0], **tolerance).ok]
         return min(right, key=lambda name: median_time(candidates[name], inputs[0]), default=None)
 
     return deployed
@@ -72,7 +72,7 @@ def the_candidate_itself():
 @wrong("beyond the tolerance")
 def eager_where_nothing_passes():
     def deployed(reference, candidates, inputs, tolerance):
-        right = {k: form for k, form in candidates.items() if check_parity(reference, form, inputs, **tolerance)}
+        right = {k: form for k, form in candidates.items() if check_parity(reference, form, inputs, **tolerance).ok}
         right = right or candidates
         return min(right, key=lambda name: median_time(right[name], inputs[0]))
 
@@ -97,7 +97,7 @@ def a_stopwatch_of_ones_own():
 @right
 def by_the_ratio_of_a_report():
     def deployed(reference, candidates, inputs, tolerance):
-        right = {k: form for k, form in candidates.items() if check_parity(reference, form, inputs, **tolerance)}
+        right = {k: form for k, form in candidates.items() if check_parity(reference, form, inputs, **tolerance).ok}
         if len(right) < 2:
             return next(iter(right), None)
         return max(compare_speed(right, inputs[1], time_budget=1.0).rows, key=lambda row: row.ratio).name
@@ -108,7 +108,7 @@ def by_the_ratio_of_a_report():
 @wrong("another candidate that holds is faster")
 def the_last_that_holds():
     def deployed(reference, candidates, inputs, tolerance):
-        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs, **tolerance)]
+        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs, **tolerance).ok]
         return right[-1] if right else None
 
     return deployed
@@ -118,7 +118,7 @@ def the_last_that_holds():
 def without_the_relative_tolerance():
     def deployed(reference, candidates, inputs, tolerance):
         loose = {"rtol": 0.0, "atol": tolerance["atol"]}
-        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs, **loose)]
+        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs, **loose).ok]
         return min(right, key=lambda name: median_time(candidates[name], inputs[0]), default=None)
 
     return deployed
@@ -128,7 +128,7 @@ def without_the_relative_tolerance():
 def without_the_absolute_tolerance():
     def deployed(reference, candidates, inputs, tolerance):
         loose = {"rtol": tolerance["rtol"], "atol": 0.0}
-        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs, **loose)]
+        right = [name for name, form in candidates.items() if check_parity(reference, form, inputs, **loose).ok]
         return min(right, key=lambda name: median_time(candidates[name], inputs[0]), default=None)
 
     return deployed

@@ -391,7 +391,7 @@ def decisions_as_operators() -> None:
 
 
 @claim(f"{LESSON}#c73a1248d", "`write` never replaces a file that isn't a model report")
-def files_in_the_way_of_a_dossier() -> None:
+def files_in_the_way_of_a_model_report() -> None:
     page = ModelReport("own")
     with tempfile.TemporaryDirectory() as folder:
         for name, text in (("a.html", "<html></html>"), ("b.txt", "a note"), ("c.html", "")):
@@ -403,7 +403,7 @@ def files_in_the_way_of_a_dossier() -> None:
                 )
             assert path.read_text(encoding="utf-8") == text
         mine = page.write(Path(folder) / "d.html")
-        assert "is there already" in error_of(lambda: page.write(mine))
+        assert "exists already" in error_of(lambda: page.write(mine))
         assert page.write(mine, replace=True) == mine
 
 

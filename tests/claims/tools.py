@@ -8,11 +8,11 @@ import random
 import torch
 from torch import Tensor, nn
 
+from course_utils.core.errors import one_line
 from course_utils.tools.advice import recommend
 from course_utils.tools.bisection import bisect_difference, bisect_script
 from course_utils.tools.divergence import Search, find_divergence
 from course_utils.tools.parity import Case, batch_sizes, check_parity, ulp_distance
-from course_utils.tools.parity.check import error_text
 from course_utils.tools.speed import compare_speed, median_interval, warmup_curve
 from tests.claims import claim
 
@@ -143,16 +143,20 @@ def both_raise():
         raise KeyError("no")
 
     report = check_parity(value, key, X)
-    assert report.ok and any("both refuse" in n for n in report.notes)
+    assert report.ok and any("both raise" in n for n in report.notes)
     assert check_parity(value, torch.jit.script(torch.nn.functional.relu), X).findings[0].kind == "raises"
     assert check_parity(twice, key, X).findings[0].kind == "raises"
 
 
-@claim(CHECK, "so there it is the last line that tells; elsewhere the first", was="the type was said twice")
+@claim(
+    "course_utils/core/errors.py",
+    "An error of compiled code ends with it, after a traceback of its own; an error of the compiler begins with it",
+    was="the type was said twice",
+)
 def an_error_in_one_line():
-    assert error_text(ValueError("boom\nsecond")) == "ValueError: boom"
-    assert error_text(ValueError("")) == "ValueError"
-    assert error_text(RuntimeError("RuntimeError: RuntimeError: shape")) == "RuntimeError: shape"
+    assert one_line(ValueError("boom\nsecond")) == "ValueError: boom"
+    assert one_line(ValueError("")) == "ValueError (without a message)"
+    assert one_line(RuntimeError("RuntimeError: RuntimeError: shape")) == "RuntimeError: shape"
 
     def reshaped(x: Tensor) -> Tensor:
         return x.reshape(7)
@@ -160,7 +164,7 @@ def an_error_in_one_line():
     try:
         torch.jit.script(reshaped)(X)
     except RuntimeError as error:
-        assert "shape" in error_text(error) and error_text(error).count("RuntimeError") == 1
+        assert "shape" in one_line(error) and one_line(error).count("RuntimeError") == 1
 
 
 @claim(COMPARE, "adjacent floats are 1 apart, -0.0 and 0.0 are 0 apart")
@@ -175,7 +179,7 @@ def ulps():
         assert int(ulp_distance(nan, one)) == torch.iinfo(torch.int64).max
 
 
-@claim(CHECK, "Size 0 gives an empty batch.")
+@claim("course_utils/core/cases.py", "Size 0 gives an empty batch.")
 def batches():
     sizes = [c.args[0].shape[0] for c in batch_sizes(X, (0, 1, 5))]
     assert sizes == [0, 1, 5]

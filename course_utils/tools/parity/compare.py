@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from course_utils.core.values import brief, elements, fields_of, number, plain
+from course_utils.core.values import brief, by_identity, elements, fields_of, number, plain
 
 # {dtype: (rtol, atol)}: the documented table of torch.testing.assert_close. Every other dtype is exact.
 TOLERANCES: dict[torch.dtype, tuple[float, float]] = {
@@ -113,6 +113,15 @@ class Comparison:
     @property
     def equal(self) -> bool:
         return not any(d.serious for d in self.differences)
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def both(fn: Callable[[T], R], left: T, right: T) -> tuple[R, R]:
+    """The same of both sides."""
+    return fn(left), fn(right)
 
 
 def ulp_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -306,7 +315,7 @@ def _walk(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison, above: 
             _records(fields, fields_of(cand) or {}, path, rules, out, (*above, id(ref)))
     elif ref is cand:
         pass
-    elif type(ref).__eq__ is object.__eq__:
+    elif by_identity(ref):
         detail = "no rule says when two such objects are equal"
         out.differences.append(Difference("not compared", path, _class(ref), _class(cand), detail))
     elif (same := _same(ref, cand)) is None:
@@ -324,7 +333,9 @@ def _same(ref: Any, cand: Any) -> bool | None:
     return answer if isinstance(answer, bool) else False if answer is NotImplemented else None
 
 
-def _records(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison, above: tuple[int, ...]) -> None:
+def _records(
+    ref: Mapping[Any, Any], cand: Mapping[Any, Any], path: str, rules: Rules, out: Comparison, above: tuple[int, ...]
+) -> None:
     """The fields of two objects of one class."""
     if ref.keys() != cand.keys():
         out.differences.append(Difference("structure", path, brief(list(ref)), brief(list(cand)), "other fields"))
@@ -342,7 +353,9 @@ def _from_numpy(value: Any) -> Any:
     return value
 
 
-def _dicts(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison, above: tuple[int, ...]) -> None:
+def _dicts(
+    ref: Mapping[Any, Any], cand: Mapping[Any, Any], path: str, rules: Rules, out: Comparison, above: tuple[int, ...]
+) -> None:
     if set(ref) != set(cand):
         gone, new = [k for k in ref if k not in cand], [k for k in cand if k not in ref]
         detail = "; ".join(
@@ -407,7 +420,7 @@ def _numbers(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison) -> N
 
 def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison) -> None:
     def differ(kind: str, left: Any, right: Any, detail: str = "", serious: bool = True) -> None:
-        texts = [str(v).removeprefix("torch.") for v in (left, right)]
+        texts = both(lambda v: str(v).removeprefix("torch."), left, right)
         out.differences.append(Difference(kind, path, *texts, detail, serious))
 
     if ref.is_meta or cand.is_meta:
@@ -434,35 +447,33 @@ def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison
     if ref.layout != cand.layout:
         differ("layout", ref.layout, cand.layout)
     if ref.requires_grad != cand.requires_grad:
-        words = [f"requires_grad={t.requires_grad}" for t in (ref, cand)]
+        words = both(lambda t: f"requires_grad={t.requires_grad}", ref, cand)
         differ("grad", *words, "only one of the two can be trained through", rules.requires_grad)
     if ref.is_inference() != cand.is_inference():
-        words = ["an inference tensor" if t.is_inference() else "a normal tensor" for t in (ref, cand)]
-        differ("memory", *words, "autograd takes no inference tensor", rules.memory)
+        words = both(lambda t: "an inference tensor" if t.is_inference() else "a normal tensor", ref, cand)
+        differ("memory", *words, "autograd does not accept inference tensors", rules.memory)
     if ref.is_quantized and cand.is_quantized:
-        words = [_quantisation(t) for t in (ref, cand)]
+        words = both(_quantisation, ref, cand)
         if words[0] != words[1]:
             differ("quantisation", *words, "the integers mean other numbers")
     out.tensors += 1
     if ref.shape != cand.shape:
         return
     if _order(ref) != _order(cand):
-        words = [f"strides {list(t.stride())}" for t in (ref, cand)]
+        words = both(lambda t: f"strides {list(t.stride())}", ref, cand)
         differ("memory", *words, "the elements lie in another order in memory", rules.memory)
     gap = measure(ref, cand, rules)
     out.stats |= gap.stats
     out.floats += ref.dtype.is_floating_point or ref.dtype.is_complex
-    if not gap.stats.bit_equal and (count := _other_zeros(ref, cand)):
-        words = (
-            f"{count} of {ref.numel()} zeros have the other sign" if ref.numel() > 1 else "the zero has the other sign"
-        )
-        differ("value", "-0.0 and 0.0", "0.0 and -0.0", words, rules.signed_zero)
+    if not gap.stats.bit_equal and (zeros := _other_zeros(ref, cand)):
+        which = f"{zeros} of {ref.numel()} zeros have" if ref.numel() > 1 else "the zero has"
+        differ("value", "-0.0 and 0.0", "0.0 and -0.0", f"{which} the other sign", rules.signed_zero)
     if gap.beyond:
         left, right = plain(ref), plain(cand)
         if ref.numel() <= 8:
-            texts = [elements(left), elements(right)]
+            texts = both(elements, left, right)
         else:
-            texts = [f"{number(t[gap.index].item())} at {list(gap.index)}" for t in (left, right)]
+            texts = both(lambda t: f"{number(t[gap.index].item())} at {list(gap.index)}", left, right)
         at = f"at {list(gap.index)} " if ref.dim() else ""
         count = f"{gap.beyond} of {ref.numel()} elements" if ref.numel() > 1 else "the value"
         detail = f"{count} beyond rtol {gap.stats.rtol:.2g}, atol {gap.stats.atol:.2g}; "

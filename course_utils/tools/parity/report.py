@@ -2,71 +2,34 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, field
 
+from course_utils.core.report import (
+    Html,
+    Report,
+    cut,
+    html_block,
+    html_headline,
+    html_list,
+    html_table,
+    html_text,
+    plural,
+)
 from course_utils.tools.parity.compare import Stats
+from course_utils.tools.parity.findings import Finding
 
 LINES = 25  # no report is longer than this
+ROWS = 12  # nor has its table more rows
 
 
 @dataclass(frozen=True)
-class Where:
-    """The place of a finding: which case, which mode, which call (from 1), which part of the output."""
-
-    case: str
-    mode: str
-    call: int
-    path: str = "out"
-
-    def __str__(self) -> str:
-        mode = "" if self.mode == "as_is" else f", mode {self.mode}"
-        return f"{self.path}, {self.case}{mode}, call {self.call}"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One difference, shown at the smallest input that has it.
-
-    kind: "value", "shape", "dtype", "device", "layout", "structure", "raises", "input mutation", "state",
-    "randomness", "mode", "grad", "memory", "quantisation" or "not compared". where: the place. reference,
-    candidate: short texts, to be read side by side. detail: what exactly differs. input: the failing input, short.
-    hint: what to look at next. also: the other places with the same difference.
-    """
-
-    kind: str
-    where: Where
-    reference: str
-    candidate: str
-    detail: str = ""
-    input: str = ""
-    hint: str = ""
-    also: tuple[Where, ...] = ()
-
-    @property
-    def others(self) -> str:
-        """ "same in 5 other calls (cases: …)", or nothing."""
-        if not self.also:
-            return ""
-        cases = list(dict.fromkeys(w.case for w in self.also if w.case != self.where.case))
-        modes = list(dict.fromkeys(w.mode for w in self.also if w.mode != self.where.mode))
-        parts = []
-        if cases:
-            parts.append(f"{len(cases)} other case" + "s" * (len(cases) > 1))
-        if modes:
-            parts.append("mode " + ", ".join(modes))
-        if not parts:
-            parts.append(f"{len(self.also)} other call" + "s" * (len(self.also) > 1))
-        return "same in " + " and ".join(parts)
-
-
-@dataclass(frozen=True)
-class ParityReport:
+class ParityReport(Report):
     """The outcome of `check_parity`.
 
     ok: nothing serious was found. findings: the differences. worst: the statistics over all compared outputs.
     cases: inputs tried. calls: pairs of calls made. compared: pairs of output tensors compared. modes: those
-    tried. notes: what limits the worth of this check, and differences that were let pass.
+    tried. notes: what limits the worth of this check, and differences that were accepted. both_raised: the names of
+    the cases on which both sides raised.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -76,13 +39,7 @@ class ParityReport:
     compared: int = 0
     modes: tuple[str, ...] = ("as_is",)
     notes: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        return not self.findings
-
-    def __bool__(self) -> bool:
-        return self.ok
+    both_raised: tuple[str, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -92,92 +49,65 @@ class ParityReport:
             if all(f.kind == "not compared" for f in self.findings):
                 nothing = not self.compared and not self.worst.elements
                 return "NOT OK: nothing was compared" if nothing else f"NOT OK: {count} of the outputs not compared"
-            return f"DIFFERENT: {count} finding{'s' * (count > 1)}"
+            return f"DIFFERENT: {plural(count, 'finding')}"
         if not self.worst.elements:
             return "no difference found, but no value was compared"
         if self.worst.bit_equal:
-            return "equal to the last bit"
+            return "bitwise identical"
         w = self.worst
         return f"equal within tolerance (max abs {w.max_abs:.2g}, rtol {w.rtol:.2g}, atol {w.atol:.2g})"
 
     @property
     def scope(self) -> str:
         """How much was compared."""
-        plural = lambda n, word: f"{n} {word}{'s' * (n != 1)}"  # noqa: E731
-        parts = [
-            plural(self.cases, "case"),
-            plural(self.calls, "pair") + " of calls",
-            plural(self.compared, "tensor"),
-        ]
-        modes = "" if self.modes == ("as_is",) else f", modes {', '.join(self.modes)}"
-        return ", ".join(parts) + modes
+        pairs = f"{plural(self.calls, 'pair')} of calls"
+        modes = [] if self.modes == ("as_is",) else [f"modes {', '.join(self.modes)}"]
+        return ", ".join([plural(self.cases, "case"), pairs, plural(self.compared, "tensor"), *modes])
 
     def text(self) -> str:
         """The report as plain text of at most 25 lines."""
         lines = [f"{self.headline}; {self.scope}"]
-        notes = [f"note: {_cut(n, 200)}" for n in self.notes[:4]]
+        notes = [f"note: {cut(n)}" for n in self.notes[:4]]
         if len(self.notes) > 4:
             notes.append(f"note: and {len(self.notes) - 4} more in .notes")
         room = LINES - len(lines) - len(notes) - 1
-        told: set[str] = set()
+        given: set[str] = set()  # a hint is given once
         for i, finding in enumerate(self.findings):
-            block = _block(i + 1, finding, hint=finding.hint not in told)
-            told.add(finding.hint)
+            block = _block(i + 1, finding, hint=finding.hint not in given)
+            given.add(finding.hint)
             if len(block) > room:
-                left = len(self.findings) - i
-                lines.append(f"and {left} more finding{'s' * (left > 1)} in .findings")
+                lines.append(f"and {plural(len(self.findings) - i, 'more finding')} in .findings")
                 break
             lines += block
             room -= len(block)
         return "\n".join(lines + notes)
 
-    __str__ = __repr__ = text
-
     def _repr_html_(self) -> str:
-        mark = "&#10003; " if self.ok else "&#10007; "
-        cell = (
-            "border:1px solid currentColor;padding:0.3em 0.5em;text-align:left;"
-            "vertical-align:top;overflow-wrap:anywhere"
-        )
-        parts = [
-            '<div style="max-width:100%">',
-            f"<p><strong>{mark}{html.escape(self.headline)}</strong><br>{html.escape(self.scope)}</p>",
-        ]
-        if self.findings:
-            heads = ("kind", "where", "reference", "candidate", "what next")
-            parts.append(
-                '<table style="border-collapse:collapse;font-size:90%;width:100%;table-layout:fixed"><thead><tr>'
+        return html_block(html_headline(self.headline, self.ok, self.scope), *self.html_parts())
+
+    def html_parts(self) -> list[str]:
+        rows = [
+            (
+                f.kind,
+                "\n".join(filter(None, [str(f.where), f.others, f"input {f.input}" if f.input else ""])),
+                f.reference,
+                f.candidate,
+                "\n".join(filter(None, [f.detail, f.hint])),
             )
-            parts += [f'<th scope="col" style="{cell}">{h}</th>' for h in heads]
-            parts.append("</tr></thead><tbody>")
-            for f in self.findings[:12]:
-                where = [str(f.where), f.others, f"input {f.input}" if f.input else ""]
-                row = (
-                    html.escape(f.kind),
-                    "<br>".join(html.escape(w) for w in where if w),
-                    f"<code>{html.escape(f.reference)}</code>",
-                    f"<code>{html.escape(f.candidate)}</code>",
-                    "<br>".join(html.escape(w) for w in (f.detail, f.hint) if w),
-                )
-                parts.append("<tr>" + "".join(f'<td style="{cell}">{c}</td>' for c in row) + "</tr>")
-            parts.append("</tbody></table>")
-            if len(self.findings) > 12:
-                parts.append(f"<p>and {len(self.findings) - 12} more in <code>.findings</code></p>")
-        if self.notes:
-            parts.append("<ul>" + "".join(f"<li>note: {html.escape(n)}</li>" for n in self.notes) + "</ul>")
-        return "\n".join([*parts, "</div>"])
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
+            for f in self.findings[:ROWS]
+        ]
+        left = len(self.findings) - ROWS
+        more = Html(f"<p>and {left} more in <code>.findings</code></p>") if left > 0 else ""
+        heads = ("kind", "where", "reference", "candidate", "what next")
+        return [html_table(heads, rows, code=(2, 3)), more, html_list(html_text(f"note: {n}") for n in self.notes)]
 
 
 def _block(rank: int, f: Finding, hint: bool) -> list[str]:
     others = f" ({f.others})" if f.others else ""
-    sides = [f"reference {_cut(f.reference, 180)}", f"candidate {_cut(f.candidate, 180)}"]
+    sides = [f"reference {cut(f.reference, 180)}", f"candidate {cut(f.candidate, 180)}"]
     if sum(map(len, sides)) <= 90:
         sides = [" | ".join(sides)]
-    lines = [*sides, _cut(f.detail, 180)]
-    lines += [f"input {_cut(f.input, 180)}"] if f.input else []
+    lines = [*sides, cut(f.detail, 180)]
+    lines += [f"input {cut(f.input, 180)}"] if f.input else []
     lines += [f"next: {f.hint}"] if f.hint and hint else []
     return [f"{rank}. {f.kind}: {f.where}{others}"] + [f"   {line}" for line in lines if line]
