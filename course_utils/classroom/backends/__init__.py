@@ -18,4 +18,6 @@ def kept_folder(name: str) -> Path:
     except OSError:
         import platformdirs
 
-        return platformdirs.user_cache_path("torchscript-course", ensure_exists=True) / name
+        other = platformdirs.user_cache_path("torchscript-course") / name
+        other.mkdir(parents=True, exist_ok=True)
+        return other
