@@ -95,7 +95,7 @@ BROKEN = {
     "lessons out of order": (GOOD + LESSON.replace("01", "00"), "lesson 00 stands after lesson 01"),
     "needs itself": (
         changed("minutes = 25", 'minutes = 25\nneeds = ["01"]'),
-        "lesson 01 needs '01', which is no earlier",
+        "lesson 01 needs '01', which is not an earlier",
     ),
     "needs a later one": (
         changed("minutes = 25", 'minutes = 25\nneeds = ["02"]') + LESSON.replace("01", "02"),

@@ -479,6 +479,11 @@ def says_just(root: Path) -> None:
     set_source(root / SOLUTION, "why-90-1", "It is just a count.")
 
 
+@plant("minutes_follow_from_length", "lesson 90", "says 60 minutes")
+def a_lesson_that_claims_an_hour(root: Path) -> None:
+    replace(root / "course.toml", "minutes = 5", "minutes = 60")
+
+
 @plant("lessons_have_their_sections", LESSON, "In current PyTorch", "missing")
 def nothing_on_current_pytorch(root: Path) -> None:
     set_source(root / LESSON, "current", "## Today")

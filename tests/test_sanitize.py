@@ -66,6 +66,7 @@ COMPARED = [
 ]
 UNCHANGED = [
     '<img alt="a graph" src="data:image/svg+xml;base64,PHN2Zz4=">',
+    '<img src="data:image/svg+xml;base64,AA"><img src="data:image/svg+xml;base64,+/x/tmpab12cdx/A==">',
     "a ratio of 1/2, and/or https://pytorch.org/docs/stable/jit.html",
     "notebooks/01_tracing.ipynb",
     "model.py:7: a relative path",

@@ -544,6 +544,8 @@ def test_text(report):
     assert method.startswith("15 interleaved rounds, 1 thread, grad mode on; speed = eager's time / own time")
     assert "99.3 % interval" in method and "under 3 %" in method
     assert report.ok and report.findings == ()
+    with pytest.raises(TypeError, match=r"ask its \.ok"):
+        bool(report)
     assert report.headline == ("against eager: scripted ▲ faster, <same> ? no difference shown, slow ▼ slower")
 
 

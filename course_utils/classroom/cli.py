@@ -309,14 +309,14 @@ def main() -> None:
 
 
 def _trust(course: manifest.Course) -> None:
-    """Sign the course's own notebooks, since JupyterLab shows the stored drawings only of notebooks it trusts."""
+    """Sign the course's own notebooks: JupyterLab takes part of the HTML out of stored outputs it does not trust."""
     import nbformat
     from nbformat.sign import NotebookNotary
 
     notary = NotebookNotary()
     with contextlib.closing(notary.store):
         for path in [course.notebook(x) for x in course.lessons] + [course.solution(x) for x in course.lessons]:
-            # A missing or damaged file, or no place to note it: the drawings show as text until run.
+            # A missing or damaged file, or no place to note it: the lessons can be read all the same.
             with contextlib.suppress(Exception):
                 notary.sign(nbformat.read(path, as_version=4))
 

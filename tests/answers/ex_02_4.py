@@ -79,7 +79,7 @@ def never_longer():
     return Answer
 
 
-@wrong("although a longer one is there")
+@wrong("although the cache has one that is long enough")
 def made_for_each_length():
     class Answer(Typed):
         def forward(self, x):

@@ -26,6 +26,7 @@ RULES: tuple[Rule, ...] = (
     machine.nothing_names_a_machine,
     prose.cells_fit_a_screen,
     prose.prose_is_calm,
+    prose.minutes_follow_from_length,
     prose.lessons_have_their_sections,
     prose.figures_have_captions,
     prose.outputs_are_expected,

@@ -17,6 +17,9 @@ SHOWS_WARNING = "shows-warning"
 TAGS = (SHOWS_WARNING, RAISES_TAG, UNCOMPARED_TAG, generate.SOLUTION_ONLY)
 MAGICS = re.compile(r"^\s*%{1,2}(?:time|timeit|prun|memit|mprun|lprun)\b", re.MULTILINE)
 _MERMAID = re.compile(r"^```mermaid\n(.*?)^```", re.DOTALL | re.MULTILINE)
+WORDS_A_MINUTE, LINE_SECONDS, CELL_SECONDS, PREDICTION_SECONDS = 180, 2.5, 6, 20
+PREDICTION = "Before you run it"
+MINUTES_FOR_TRYING = 5
 FORBIDDEN_WORDS = re.compile(r"\b(simply|just)\b", re.IGNORECASE)
 
 
@@ -50,6 +53,30 @@ def prose_is_calm(course: Course) -> list[str]:
                 problems.append(f"{where}: an exclamation mark after {text[max(0, at - 20) : at]!r}; remove it")
             problems += [f"{where}: says {word!r}; remove it" for word in FORBIDDEN_WORDS.findall(text)]
     return problems
+
+
+def minutes_follow_from_length(course: Course) -> list[str]:
+    """A lesson takes about as long as its text, its code and its predictions say."""
+    problems = []
+    for book in books(course, "lesson"):
+        reckoned = reading_minutes(book)
+        if abs(book.lesson.minutes - reckoned) > MINUTES_FOR_TRYING:
+            problems.append(
+                f"course.toml, lesson {book.lesson.id}: says {book.lesson.minutes} minutes, and its length gives "
+                f"{reckoned}; correct the minutes, or the length"
+            )
+    return problems
+
+
+def reading_minutes(book: Book) -> int:
+    """The time to read a lesson and its code and to think about its predictions, in steps of five minutes."""
+    texts = [markdown.of(cell).prose for cell in book.cells if cell.kind != "code"]
+    codes = [cell.source for cell in book.cells if cell.kind == "code"]
+    lines = sum(bool(line.strip()) for source in codes for line in source.splitlines())
+    seconds = sum(len(text.split()) for text in texts) * 60 / WORDS_A_MINUTE
+    seconds += lines * LINE_SECONDS + len(codes) * CELL_SECONDS
+    seconds += sum(text.count(PREDICTION) for text in texts) * PREDICTION_SECONDS
+    return 5 * round(seconds / 300)
 
 
 def lessons_have_their_sections(course: Course) -> list[str]:

@@ -13,19 +13,15 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-import html
 import json
 import math
 import os
 import platform
-import signal
-import subprocess
-import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +29,10 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.classroom import models
+from course_utils.core.errors import CourseError, one_line
+from course_utils.core.limits import LimitError, MemoryLimit, run_in_new_python
+from course_utils.core.report import Report, html_block, html_headline, html_table, plural, text_table
 from course_utils.tools.parity import check_parity
-from course_utils.tools.parity.check import error_text
 
 SIZES = (64, 96, 224)  # pixels; the first that the eager model takes is used
 OTHER = 32  # pixels more, for the other size
@@ -50,17 +48,24 @@ STEPS = {
     "optimise_224": "optimise, 224 px",
 }
 VERDICTS = {
-    "equal": "equal to the last bit",
+    "equal": "bitwise identical",
     "close": f"within {RTOL:g} of the greatest output",
     "differs": "differs",
     "raises": "raises",
-    "refused": "eager refuses this input too",
+    "rejected": "eager rejects this input too",
 }
-_MARKS = {"equal": "=", "close": "≈", "differs": "DIFFERS", "raises": "RAISES", "refused": "eager refuses", "": ""}
+_MARKS = {"equal": "=", "close": "≈", "differs": "DIFFERS", "raises": "RAISES", "rejected": "eager rejects", "": ""}
+# One column of the narrow table for each: the example's size first.
+_COLUMNS = {
+    "trace": ("trace", "trace_other"),
+    "script": ("script", "script_other"),
+    "freeze": ("freeze",),
+    "optimise": ("optimise", "optimise_224"),
+}
 _ROW = "zoo-row: "
 
 
-class ZooError(Exception):
+class ZooError(CourseError):
     """The table cannot be read or the model is unknown; the text says what to do."""
 
 
@@ -68,7 +73,7 @@ class ZooError(Exception):
 class Step:
     """How one conversion fared.
 
-    verdict: one of `VERDICTS`. drift: the greatest difference, as a share of the greatest output. detail: what was
+    verdict: one of `VERDICTS`. drift: the greatest difference, as a fraction of the greatest output. detail: what was
     raised, or what else there is to know.
     """
 
@@ -105,13 +110,13 @@ class Row:
         for step, result in self.steps.items():
             if result.detail:
                 same.setdefault(result.detail, []).append(STEPS[step])
-        told = [text if len(steps) > 2 else f"{' and '.join(steps)}: {text}" for text, steps in same.items()]
-        told += [f"{self.warned} TracerWarnings"] if self.warned else []
-        return "; ".join([*told, self.failed] if self.failed else told)
+        parts = [text if len(steps) > 2 else f"{' and '.join(steps)}: {text}" for text, steps in same.items()]
+        parts += [plural(self.warned, "TracerWarning")] if self.warned else []
+        return "; ".join([*parts, self.failed] if self.failed else parts)
 
 
 @dataclass(frozen=True)
-class Zoo:
+class Zoo(Report):
     """The table: rows in the order of `names`, and the versions and the date of its making."""
 
     rows: tuple[Row, ...] = ()
@@ -131,12 +136,16 @@ class Zoo:
     def origin(self) -> str:
         """When and with what the table was made."""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
-        return " ".join(
-            filter(
-                None,
-                [f"{len(self.rows)} model{'s' * (len(self.rows) != 1)}", self.made and f"on {self.made}", versions],
-            )
-        )
+        return " ".join(filter(None, [plural(len(self.rows), "model"), self.made and f"on {self.made}", versions]))
+
+    @property
+    def headline(self) -> str:
+        return self.origin
+
+    @property
+    def findings(self) -> tuple[Row, ...]:
+        """The models that have no steps, or no more of them."""
+        return tuple(row for row in self.rows if row.failed)
 
     def summary(self) -> str:
         """A line a step: how many models have which verdict."""
@@ -145,40 +154,36 @@ class Zoo:
             counts = self.count(step)
             if counts:
                 lines.append(f"{title:<19}" + ", ".join(f"{n} {VERDICTS[v]}" for v, n in counts.items()))
-        failed = [f"{row.model}: {row.failed}" for row in self.rows if row.failed]
-        return "\n".join([*lines, *failed])
+        return "\n".join([*lines, *(f"{row.model}: {row.failed}" for row in self.findings)])
 
     def text(self) -> str:
         """The whole table as plain text."""
         heads = ["model", "million", "px", *STEPS.values(), "remarks"]
-        lines = [heads, *(self._cells(row) for row in self.rows)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(heads) - 1)]
-        shown = [" ".join([*(c.ljust(w) for c, w in zip(x, widths, strict=False)), x[-1]]).rstrip() for x in lines]
-        return "\n".join([self.origin, *shown])
-
-    __str__ = __repr__ = text
-
-    @staticmethod
-    def _cells(row: Row) -> list[str]:
-        steps = [row.steps[k].text if k in row.steps else "" for k in STEPS]
-        return [row.model, f"{row.millions:.1f}", str(row.size or ""), *steps, row.details]
+        rows = [
+            (
+                row.model,
+                f"{row.millions:.1f}",
+                row.size or "",
+                *(row.steps[k].text if k in row.steps else "" for k in STEPS),
+                row.details,
+            )
+            for row in self.rows
+        ]
+        return f"{self.origin}\n{text_table(heads, rows)}"
 
     def _repr_html_(self) -> str:
-        cell = "border:1px solid currentColor;padding:0.15em 0.4em;text-align:left;overflow-wrap:anywhere"
-        heads = ["model", "million weights", "pixels", *STEPS.values(), "remarks"]
-        head = "".join(f'<th scope="col" style="{cell}">{html.escape(x)}</th>' for x in heads)
-        body = ""
+        key = f"= {VERDICTS['equal']} · ≈ {VERDICTS['close']}, with the difference as a fraction of it"
+        return html_block(html_headline(self.headline, below=key), *self.html_parts())
+
+    def html_parts(self) -> list[str]:
+        rows = []
         for row in self.rows:
-            cells = self._cells(row)
-            first = f'<th scope="row" style="{cell}"><code>{html.escape(cells[0])}</code></th>'
-            short = "".join(f'<td style="{cell};white-space:nowrap">{html.escape(x)}</td>' for x in cells[1:-1])
-            body += f'<tr>{first}{short}<td style="{cell}">{html.escape(cells[-1])}</td></tr>'
-        key = f"= {VERDICTS['equal']} · ≈ {VERDICTS['close']}, with the difference as a share of it"
-        return (
-            f'<div style="max-width:100%;overflow-x:auto"><p>{html.escape(self.origin)}<br>{key}</p>'
-            f'<table style="border-collapse:collapse;font-size:80%"><thead><tr>{head}</tr></thead>'
-            f"<tbody>{body}</tbody></table></div>"
-        )
+            cells = [
+                "\n".join(": ".join([*STEPS[k].split(", ")[1:], row.steps[k].text]) for k in keys if k in row.steps)
+                for keys in _COLUMNS.values()
+            ]
+            rows.append((f"{row.model}\n{row.millions:.1f} million, {row.size or '–'} px", *cells, row.details))
+        return [html_table(("model, weights, size", *_COLUMNS, "remarks"), rows, row_heads=True)]
 
 
 # --- one model -------------------------------------------------------------------------------------------------------
@@ -264,9 +269,9 @@ def judge(model: nn.Module, converted: Any, inputs: list[Tensor]) -> Step:
     converted: the conversion, or the exception that it ended in.
     """
     if isinstance(converted, Exception):
-        return Step("raises", detail=f"conversion: {error_text(converted)}")
+        return Step("raises", detail=f"conversion: {one_line(converted)}")
     if not all(_accepts(model, x) for x in inputs):
-        return Step("refused")
+        return Step("rejected")
     greatest, returns = 0.0, ""
 
     def reference(x: Tensor) -> Tensor:
@@ -341,56 +346,33 @@ def _quiet() -> Iterator[list[warnings.WarningMessage]]:
 
 def examine_apart(name: str, *, memory_gib: float, seconds: float = 900.0) -> Row:
     """`examine` in a process of its own: a crash, too much memory and an endless step become a row's ``failed``."""
-    command = [sys.executable, "-m", "course_utils.classroom.backends.zoo", name, str(memory_gib)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path[1:]])}
     began = time.monotonic()
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment
-    ) as child:
-        late = False
-        try:
-            told, complaint = child.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            told, complaint = child.communicate()
-            late = True
-        except BaseException:  # Ctrl-C reaches the child too, but not on every system
-            child.kill()
-            raise
-    lines = [line.removeprefix(_ROW) for line in told.splitlines() if line.startswith(_ROW)]
-    row = _row(json.loads(lines[-1])) if lines else Row(name)
-    if child.returncode == 0 and not late and lines:
-        return row
-    last = next(iter(row.steps and [f"after {STEPS[list(row.steps)[-1]]}"]), "before the first step")
-    why = f"took more than {seconds:g} s" if late else _end(child.returncode, complaint)
-    return Row(
-        row.model, row.millions, row.size, row.steps, row.warned, f"{last}: {why}", round(time.monotonic() - began)
-    )
+    rows = [Row(name)]
+
+    def keep(line: str) -> None:
+        if line.startswith(_ROW):
+            rows.append(_row(json.loads(line.removeprefix(_ROW))))
+
+    try:
+        run_in_new_python(_examine_aloud, name, memory_gib, seconds=seconds, memory_gib=memory_gib, on_line=keep)
+        return rows[-1]
+    except MemoryLimit:
+        why = "not enough memory"
+    except LimitError as error:
+        why = str(error)
+    except Exception as error:
+        why = one_line(error)
+    row = rows[-1]
+    last = f"after {STEPS[list(row.steps)[-1]]}" if row.steps else "before the first step"
+    return replace(row, failed=f"{last}: {why}", seconds=round(time.monotonic() - began))
 
 
-def _end(code: int, complaint: str) -> str:
-    if code < 0:
-        return f"the process was ended by {signal.Signals(-code).name}"
-    lines = complaint.strip().splitlines()
-    text = error_text(Exception(lines[-1])).removeprefix("Exception: ") if lines else f"exit status {code}"
-    return "not enough memory" if "allocate memory" in text or "MemoryError" in text or "bad_alloc" in text else text
+def _examine_aloud(name: str, memory_gib: float) -> None:
+    """Print the row as far as it goes, after each step."""
 
+    def tell(row: Row) -> None:
+        print(_ROW + json.dumps(asdict(row)), flush=True)
 
-def _limit_memory(gib: float) -> None:
-    """Let an allocation beyond the limit raise here, before the system picks a process to end."""
-    if sys.platform != "linux" or not math.isfinite(gib):
-        return
-    import resource
-
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    limit = pages * os.sysconf("SC_PAGE_SIZE") + int(gib * 2**30)
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (limit if most == resource.RLIM_INFINITY else min(limit, most), most))
-
-
-def _child(name: str, memory_gib: float) -> None:
-    _limit_memory(memory_gib)
-    tell = lambda row: print(_ROW + json.dumps(asdict(row)), flush=True)  # noqa: E731
     tell(examine(name, memory_gib=memory_gib, tell=tell))
 
 
@@ -418,8 +400,8 @@ def fill(
 ) -> Iterator[Row]:
     """Examine the wanted models that ``path`` has no row of yet, write each row as soon as it is there, and yield it.
 
-    A run that was interrupted goes on where it ended. A table that was made with other versions is begun anew, and
-    again=True makes the wanted rows anew. Raises `ZooError` where ``path`` holds something else.
+    A run that was interrupted goes on where it ended. A table that was made with other versions is begun
+    again, and again=True makes the wanted rows again. Raises `ZooError` where ``path`` holds something else.
     """
     zoo = load(path) if path.exists() else Zoo()
     rows = {row.model: row for row in zoo.rows} if zoo.versions == versions() else {}
@@ -449,19 +431,15 @@ def save(path: Path, zoo: Zoo) -> None:
 
 
 def load(path: Path) -> Zoo:
-    """Read the table. Raises `ZooError` for a file that is not there or is no table."""
+    """Read the table. Raises `ZooError` for a file that is not there or is not a table."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return Zoo(tuple(_row(entry) for entry in data["rows"]), data["made"], data["versions"])
     except OSError:
         raise ZooError(f"there is no table {path.name}; make it by: course zoo --output {path.name}") from None
     except (ValueError, KeyError, TypeError):
-        raise ZooError(f"{path.name} is no table of the zoo; delete it, or choose another --output") from None
+        raise ZooError(f"{path.name} is not a table of the zoo; delete it, or choose another --output") from None
 
 
 def _row(entry: dict[str, Any]) -> Row:
     return Row(**entry | {"steps": {name: Step(**step) for name, step in entry["steps"].items()}})
-
-
-if __name__ == "__main__":
-    _child(sys.argv[1], float(sys.argv[2]))

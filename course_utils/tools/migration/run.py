@@ -116,7 +116,7 @@ def migrate(
 def _given(inputs: Any, others: Any) -> tuple[Case, list[Case]]:
     try:
         example, *rest = as_cases(inputs)
-        rest += as_cases(others) if others is not None and others != [] else []
+        rest += [] if others is None or (isinstance(others, (list, tuple)) and not others) else as_cases(others)
     except (TypeError, ValueError) as error:
         raise MigrationError(str(error)) from None
     named = [replace(case, name=f"other {n}") if _is_numbered(case.name) else case for n, case in enumerate(rest, 1)]
