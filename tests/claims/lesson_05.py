@@ -534,7 +534,7 @@ def with_record(content: bytes, entry_end: str, record: Any) -> bytes:
     f"{LESSON}#tools-compared-why",
     "**`model_dump` unpickles the debug records**, and an unpickled pickle runs what it asks",
 )
-@claim(f"{LESSON}#tools-compared-why", "which loads this file and runs nothing")
+@claim(f"{LESSON}#tools-compared-why", "which loads this file and does not run the record")
 @claim(f"{LESSON}#c913a550e", "prints one pickle, with stand-ins in place of the classes")
 def pickles_that_run() -> None:
     traced = saved(torch.jit.trace(nn.Linear(2, 1), torch.ones(1, 2)))
