@@ -25,6 +25,7 @@ from pathlib import Path
 Try = Callable[[], None]
 _MODULE = re.compile(r"lesson_\d\d|tools|readme")
 _MARK = "_claim_marks"
+_GLOSSARY_LINK = re.compile(r"\[([^\[\]]+)\]\(\S*#glossary\)")
 
 
 @dataclass(frozen=True)
@@ -84,5 +85,5 @@ def load(folder: Path | None = None, package: str = __name__) -> list[Claim]:
 
 
 def plain(text: str) -> str:
-    """The text with every run of white space as one blank, so that a line break changes no quotation."""
-    return " ".join(text.split())
+    """The text as it is read: a line break is a blank, and a term that is linked to the glossary is the term."""
+    return " ".join(_GLOSSARY_LINK.sub(r"\1", text).split())
