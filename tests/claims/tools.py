@@ -254,6 +254,16 @@ def growth_is_used():
         assert max(seen) <= most and (growth < 50 or max(seen) == most)
 
 
+@claim(DIVERGENCE, "A divergence at another rank is reported where there is none at the rank of the example.")
+def another_rank_last():
+    for longest, kind in ((5, "batch"), (10_000, "rank")):
+
+        def wrong(x, longest=longest):
+            return x * 3 if x.dim() != 2 or len(x) > longest else x * 2
+
+        assert find_divergence(twice, wrong, X, vary=("rank", "batch"), tries=0).found.kind == kind
+
+
 @claim(
     DIVERGENCE.replace("search", "report"),
     "Outputs were compared and no divergence was found.",
