@@ -124,6 +124,14 @@ def test_a_long_message_is_cut() -> None:
     assert line.endswith("x…") and len(line) == len("ValueError: ") + 400
 
 
+def test_a_traceback_that_marks_no_line_ends_in_the_cause() -> None:
+    error = RuntimeError(
+        "The following operation failed in the TorchScript interpreter.\n"
+        "Traceback of TorchScript (most recent call last):\n  in forward\nRuntimeError: sizes do not match\n"
+    )
+    assert one_line(error) == "RuntimeError: sizes do not match"
+
+
 def test_a_type_is_said_once() -> None:
     assert one_line(RuntimeError("RuntimeError: RuntimeError: it failed")) == "RuntimeError: it failed"
     assert one_line(ValueError("RuntimeError: it failed")) == "ValueError: RuntimeError: it failed"
