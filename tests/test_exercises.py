@@ -236,7 +236,7 @@ def test_an_answer_that_reads_its_check_is_found(answer: object) -> None:
     if getattr(answer, "__name__", "") == "<lambda>":  # a helper that is called by its global name is not followed
         assert outcome.status == "your code raised"
     else:
-        assert outcome.status == "not yet" and outcome.what == "Your answer looks at the check in place of the task."
+        assert outcome.status == "not yet" and outcome.what == "Your answer looks at the check instead of the task."
 
 
 class Doubler:

@@ -166,6 +166,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Outco
         code("raise ValueError('bad')", raised("ValueError", "bad"), tags=[RAISES]),
         code(try_to_reach, printed(sealed)),
         code(picture, value("<IPython.core.display.Image object>", **{"image/png": "AAAA"})),
+        code("import time\nprint(1, flush=True)\ntime.sleep(0.5)\nprint(2)", printed("1\n2\n")),
         code("class P:\n    def __repr__(self): return 'P'\nP()", value("P", **{"image/png": PIXEL})),
     )
     image = '<img alt="{}" src="data:image/png;base64,{}">'
@@ -258,8 +259,8 @@ def test_a_listed_cell_that_gives_what_is_stored_fails(ran) -> None:
 
 def test_a_picture_must_be_there_in_both(ran) -> None:
     assert ran["good", "Cell 5"].word == "passed"
-    assert ran["good", "Cell 6"].word == "failure"
-    for notebook, cell in (("good", "Cell 6"), ("no_image", "Cell 0")):
+    assert ran["good", "Cell 7"].word == "failure"
+    for notebook, cell in (("good", "Cell 7"), ("no_image", "Cell 0")):
         assert "pictures differ: 1 in the stored output, 0 in the fresh one" in ran[notebook, cell].text
 
 
@@ -267,6 +268,10 @@ def test_of_an_image_the_alternative_text_is_compared_and_the_pixels_are_not(ran
     assert ran["images", "Cell 0"].word == "passed", ran["images", "Cell 0"].text
     assert ran["images", "Cell 1"].word == "failure"
     assert "a bar" in ran["images", "Cell 1"].text
+
+
+def test_text_that_comes_in_pieces_is_one_text(ran) -> None:
+    assert ran["good", "Cell 6"].word == "passed", ran["good", "Cell 6"].text
 
 
 def test_a_kernel_that_cannot_start_fails_once_and_says_why(ran) -> None:

@@ -87,7 +87,7 @@ def a_copy_in_train_mode():
     return trace_with_dict
 
 
-@wrong("left the model in another mode")
+@wrong("left the model in a different mode")
 def train_mode_left_behind():
     def trace_with_dict(model, example):
         traced = torch.jit.trace(model, example, strict=False)

@@ -12,12 +12,12 @@ def traced_as_it_is():
     return lambda model, example: torch.jit.trace(model, example)
 
 
-@wrong("left the model in another mode")
+@wrong("left the model in a different mode")
 def mode_not_put_back():
     return lambda model, example: torch.jit.trace(model.eval(), example)
 
 
-@wrong("left the model in another mode")
+@wrong("left the model in a different mode")
 def put_back_by_train():
     def snapshot(model, example):
         was_training = model.training
@@ -29,7 +29,7 @@ def put_back_by_train():
     return snapshot
 
 
-@wrong("moved the statistics")
+@wrong("changed the running statistics")
 def a_forward_to_warm_up():
     def snapshot(model, example):
         model(example)
@@ -75,7 +75,7 @@ def scripted():
     return lambda model, example: torch.jit.script(copy.deepcopy(model).eval())
 
 
-@wrong("another `requires_grad`")
+@wrong("changed `requires_grad`")
 def parameters_left_frozen():
     def snapshot(model, example):
         modes = [(module, module.training) for module in model.modules()]

@@ -79,7 +79,7 @@ def never_longer():
     return Answer
 
 
-@wrong("although a longer one is there")
+@wrong("although the cached one is long enough")
 def made_for_each_length():
     class Answer(Typed):
         def forward(self, x):
@@ -249,6 +249,6 @@ def table_alone():
     return Answer
 
 
-@wrong("The answer is not a class of modules")
+@wrong("Your answer is not a class of modules")
 def an_object():
     return longer_than_needed()()

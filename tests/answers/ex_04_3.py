@@ -78,7 +78,7 @@ def both_ways():
     return lambda backbone, example: torch.jit.script(BothWays(torch.jit.trace(backbone, example)))
 
 
-@wrong("is not compiled")
+@wrong("does not return a compiled module")
 def left_eager():
     return lambda backbone, example: Sparing(torch.jit.trace(backbone, example))
 

@@ -70,12 +70,12 @@ class WithDict(nn.Module):
         return words
 
 
-@wrong("After saving and loading there is no `read`")
+@wrong("the module has no method `read`")
 def without_export():
     return lambda net, labels: torch.jit.script(NotExported(net, labels))
 
 
-@wrong("After saving and loading there is no `read`")
+@wrong("the module has no method `read`")
 def attached_afterwards():
     def packed(net, labels):
         module = torch.jit.script(Base(net, labels))
@@ -85,7 +85,7 @@ def attached_afterwards():
     return packed
 
 
-@wrong("is not compiled")
+@wrong("does not return a compiled module")
 def not_scripted():
     return lambda net, labels: Exported(net, labels)
 

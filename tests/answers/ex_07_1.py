@@ -76,22 +76,22 @@ def gradients_on_while_warming_up():
     return honest_seconds
 
 
-@wrong("another input than the one that was given")
+@wrong("a different input from the given one")
 def new_input_each_time():
     return measured(same_input=False)
 
 
-@wrong("Calls of a cold model")
+@wrong("calls of a cold model")
 def not_warmed_up():
     return measured(warm_up=0)
 
 
-@wrong("Calls of a cold model")
+@wrong("calls of a cold model")
 def warmed_up_with_one_call():
     return measured(warm_up=1)
 
 
-@wrong("Calls of a cold model")
+@wrong("calls of a cold model")
 def warm_up_still_running_when_the_clock_starts():
     return measured(first_wait=False)
 

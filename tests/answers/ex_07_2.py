@@ -8,12 +8,12 @@ import torch
 from tests.answers import right, wrong
 
 
-@wrong("A name that should be kept is gone")
+@wrong("A name that should be preserved is gone")
 def nothing_preserved():
     return lambda model, names: torch.jit.freeze(torch.jit.script(model).eval())
 
 
-@wrong("A name that should be kept is gone")
+@wrong("A name that should be preserved is gone")
 def only_the_first_name():
     return lambda model, names: torch.jit.freeze(torch.jit.script(model).eval(), preserved_attrs=names[:1])
 
@@ -55,7 +55,7 @@ def mode_forgotten():
     return lambda model, names: torch.jit.freeze(torch.jit.script(model), preserved_attrs=names)
 
 
-@wrong("is not compiled")
+@wrong("does not return a compiled module")
 def not_scripted():
     return lambda model, names: copy.deepcopy(model).eval()
 
@@ -90,7 +90,7 @@ def frozen_first_and_folded_by_a_second_call():
     return freeze_keeping
 
 
-@wrong("A call of the frozen model changes the model that it was made from")
+@wrong("A call of the frozen model changes the original model")
 def shares_its_buffers():
     return lambda model, names: torch.jit.freeze(torch.jit.script(model).eval(), preserved_attrs=names)
 

@@ -134,6 +134,6 @@ def gradients_on():
     return counting(True, lambda x: x)
 
 
-@wrong("calls the model with another input")
+@wrong("calls the model with a different input")
 def ones_of_the_same_shape():
     return counting(False, torch.ones_like)

@@ -66,12 +66,12 @@ def scale_along_the_input_channels():
     return written(dim=1)
 
 
-@wrong("not one convolution of the same kind")
+@wrong("does not return one convolution of the same kind")
 def both_in_a_row():
     return lambda conv, norm: nn.Sequential(conv, norm)
 
 
-@wrong("not one convolution of the same kind")
+@wrong("does not return one convolution of the same kind")
 def always_two_dimensions():
     def fold(conv, norm):
         folded = nn.Conv2d(
@@ -160,7 +160,7 @@ def float64_through_float32():
     return fold
 
 
-@wrong("For one dimension, the weight of the folded convolution has another shape")
+@wrong("For one dimension, the weight of the folded convolution has a different shape")
 def a_place_too_many_in_one_dimension():
     def fold(conv, norm):
         folded = fuse_conv_bn_eval(conv, norm)
@@ -181,7 +181,7 @@ def stride_of_two_dimensions():
     return fold
 
 
-@wrong("For float64, the folded convolution has another dtype")
+@wrong("For float64, the folded convolution has a different dtype")
 def float32_for_float64():
     def fold(conv, norm):
         return fuse_conv_bn_eval(copy.deepcopy(conv).float(), copy.deepcopy(norm).float())
@@ -189,7 +189,7 @@ def float32_for_float64():
     return fold
 
 
-@wrong("For float64, the folded convolution has another dtype")
+@wrong("For float64, the folded convolution has a different dtype")
 def a_bias_of_float32():
     def fold(conv, norm):
         folded = fuse_conv_bn_eval(conv, norm)

@@ -92,12 +92,12 @@ SPLIT = (
 )
 
 
-@wrong("For a batch size of 0 your function threw something else than a std::invalid_argument")
+@wrong("For a batch size of 0 your function threw something other than a std::invalid_argument")
 def another_type_of_exception():
     return compiled('  if (size < 1) throw std::runtime_error("size");\n' + SPLIT)
 
 
-@wrong("For a batch size of -2 your function threw something else than a std::invalid_argument")
+@wrong("For a batch size of -2 your function threw something other than a std::invalid_argument")
 def zero_alone_is_refused():
     return compiled('  if (size == 0) throw std::invalid_argument("size");\n' + SPLIT)
 
@@ -124,7 +124,7 @@ def without_a_semicolon():
     return compiled("  return forward(images)")
 
 
-@wrong("The check wants your C++ text compiled")
+@wrong("The check expects your compiled C++ text")
 def the_text_itself():
     return HEAD + "  return forward(images);\n}"
 

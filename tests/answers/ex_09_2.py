@@ -60,13 +60,13 @@ def throws(thrown):
     return f"  if (static_cast<int64_t>(labels.size()) != classes) throw {thrown};\n  return labels;"
 
 
-@wrong("For two labels for three classes your function threw something else than a std::runtime_error")
+@wrong("For two labels for three classes your function threw something other than a std::runtime_error")
 def another_family():
     both = 'std::to_string(labels.size()) + " for " + std::to_string(classes)'
     return compiled(FOUND.format(missing=MISSING) + throws(f"std::invalid_argument({both})"))
 
 
-@wrong("For two labels for three classes your function threw something else than a std::runtime_error")
+@wrong("For two labels for three classes your function threw something other than a std::runtime_error")
 def a_text_is_thrown():
     return compiled(FOUND.format(missing=MISSING) + throws('"2 labels for 3 classes"'))
 
@@ -113,7 +113,7 @@ def every_line_loses_a_character():
     )
 
 
-@wrong("For a map without the key labels.txt your function threw something else than a std::runtime_error")
+@wrong("For a map without the key labels.txt your function threw something other than a std::runtime_error")
 def the_key_is_taken_for_granted():
     return compiled(
         '  if (extra.at("labels.txt").empty()) throw std::runtime_error("no labels.txt");\n'

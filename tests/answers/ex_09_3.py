@@ -79,7 +79,7 @@ def one_round_only():
     return hammer
 
 
-@wrong("Some answers were wrong, and your function says that all were right")
+@wrong("Some answers were wrong, but your function says that all were right")
 def shapes_only():
     def hammer(module, inputs, threads, rounds):
         expected = [module(x) for x in inputs]
@@ -171,7 +171,7 @@ def a_copy_for_each_thread():
     return hammer
 
 
-@wrong("More threads were in the module than asked for")
+@wrong("More threads were in the module than were asked for")
 def a_thread_for_every_call():
     def hammer(module, inputs, threads, rounds):
         expected = [module(x).clone() for x in inputs]

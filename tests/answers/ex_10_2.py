@@ -206,7 +206,7 @@ def a_function_behind_the_guard():
     return ByFunction
 
 
-@wrong("In eager nothing is logged")
+@wrong("In eager mode nothing is logged")
 def the_log_taken_out():
     return NoLog
 
@@ -236,12 +236,12 @@ def left_before_the_calculation():
     return ReturnsEarly
 
 
-@wrong("The log is another one")
+@wrong("The log differs")
 def numbers_in_the_log():
     return RawNumbers
 
 
-@wrong("The answer is not a module class")
+@wrong("Your answer is not a module class")
 def an_instance():
     return NoLog()
 

@@ -62,7 +62,7 @@ def the_number_as_text():
     return origin
 
 
-@wrong("the text of the line is another")
+@wrong("the text of the line is wrong")
 def the_last_line_of_the_block():
     def origin(message):
         file, line, _ = step(original(message), -1)
@@ -71,7 +71,7 @@ def the_last_line_of_the_block():
     return origin
 
 
-@wrong("the text of the line is another")
+@wrong("the text of the line is wrong")
 def with_its_spaces():
     def origin(message):
         file, line, _ = step(original(message), -1)

@@ -66,7 +66,7 @@ def by_the_text():
     return ask
 
 
-@wrong("the reason is another")
+@wrong("the reason is wrong")
 def the_whole_text():
     def ask(model, x):
         try:
@@ -79,7 +79,7 @@ def the_whole_text():
     return ask
 
 
-@wrong("the reason is another")
+@wrong("the reason is wrong")
 def with_builtins():
     def ask(model, x):
         try:
@@ -92,7 +92,7 @@ def with_builtins():
     return ask
 
 
-@wrong("An interrupt is taken for an answer")
+@wrong("An interrupt is treated as an answer")
 def catches_everything():
     def ask(model, x):
         try:
@@ -128,7 +128,7 @@ def other_order_of_the_classes():
     return ask
 
 
-@wrong("A TypeError is taken for an answer of the model")
+@wrong("A TypeError is treated as an answer of the model")
 def by_not_being_a_runtime_error():
     def ask(model, x):
         try:
@@ -139,7 +139,7 @@ def by_not_being_a_runtime_error():
     return ask
 
 
-@wrong("A TypeError is taken for an answer of the model")
+@wrong("A TypeError is treated as an answer of the model")
 def all_the_rest_has_failed():
     def ask(model, x):
         try:
@@ -169,7 +169,7 @@ def asked_again():
     return ask
 
 
-@wrong("the reason is another")
+@wrong("the reason is wrong")
 def cut_at_the_last_dot():
     def ask(model, x):
         try:

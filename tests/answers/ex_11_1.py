@@ -198,7 +198,7 @@ def another_size():
     return judged_by(lambda *given: max(gap.abs().max().item() for gap in gaps(*given, sizes=(1, 3, 9))))
 
 
-@wrong("returns a number all the same")
+@wrong("but your function returns a number")
 def an_error_is_no_difference():
     def number(file, model, example):
         largest = 0.0

@@ -17,7 +17,7 @@ def written(model, example, path, dynamo):
     torch.onnx.export(model, (example,), path, dynamo=dynamo, verbose=False)
 
 
-@wrong("you say that none does")
+@wrong("you say that neither does")
 def the_new_route_only():
     exporter_loaded()
 
@@ -31,7 +31,7 @@ def the_new_route_only():
     return export_faithfully
 
 
-@wrong("you say that the file is faithful, and it is not")
+@wrong("you say that the file matches, but it does not")
 def a_file_is_believed():
     exporter_loaded()
 
@@ -45,7 +45,7 @@ def a_file_is_believed():
     return export_faithfully
 
 
-@wrong("you say that the file is faithful, and it is not")
+@wrong("you say that the file matches, but it does not")
 def compared_on_the_example():
     exporter_loaded()
 
@@ -148,7 +148,7 @@ def the_example_is_not_compared():
     return tried((True, False), lambda example, others: others)
 
 
-@wrong("For a branch of a subclass, not scripted, you say that the file is faithful, and it is not")
+@wrong("For a branch of a subclass, not scripted, you say that the file matches, but it does not")
 def the_first_of_the_others():
     return tried((True, False), lambda example, others: [example, others[0]])
 

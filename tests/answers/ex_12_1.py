@@ -34,7 +34,7 @@ def too_small_a_bound():
     return small
 
 
-@wrong("is not an ExportedProgram")
+@wrong("does not return an ExportedProgram")
 def the_module_of_it():
     def module(model, example):
         return export(model, (torch.cat([example] * 2),), dynamic_shapes=({0: Dim.AUTO},)).module()

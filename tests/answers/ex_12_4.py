@@ -40,7 +40,7 @@ def gives_up():
     return lambda path, example, others: None
 
 
-@wrong("is not an ExportedProgram")
+@wrong("does not return an ExportedProgram")
 def the_archive_itself():
     return lambda path, example, others: torch.jit.load(path)
 
@@ -127,7 +127,7 @@ def compared_with_what_it_remembers():
     return recover
 
 
-@wrong("has been called: its state has moved on")
+@wrong("was called already: its state has changed")
 def returned_after_it_was_called():
     def recover(path, example, others):
         try:

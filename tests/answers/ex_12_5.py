@@ -55,7 +55,7 @@ def no_lower_bound():
     return guarded
 
 
-@wrong("raises another error than ValueError")
+@wrong("raises an error that is not a ValueError")
 def by_assert():
     def guarded(package, example, most):
         def call(x):
@@ -143,7 +143,7 @@ def the_last_size_and_the_dimensions():
     return guarded
 
 
-@wrong("For a tensor without dimensions your function raises another error")
+@wrong("For a tensor without dimensions your function raises an error that is not")
 def rows_first():
     def guarded(package, example, most):
         def call(x):

@@ -20,7 +20,7 @@ def asks_first_and_looks_for_damage_later():
     return verdict
 
 
-@wrong("Another word was wanted for the weights alone")
+@wrong("A different word was expected for the weights alone")
 def any_whole_file_will_do():
     def verdict(path):
         try:
@@ -46,12 +46,12 @@ def tries_it_out():
     return verdict
 
 
-@wrong("it returns another thing")
+@wrong("it returns something else")
 def yes_or_no():
     return lambda path: True
 
 
-@wrong("Another word was wanted for an archive that writes a file")
+@wrong("A different word was expected for an archive that writes a file")
 def refuses_whatever_has_a_warning():
     def verdict(path):
         try:
@@ -103,7 +103,7 @@ def from_bytes():
     return verdict
 
 
-@wrong("Another word was wanted for a zip of texts")
+@wrong("A different word was expected for a zip of texts")
 def whatever_is_a_zip_and_whole():
     def verdict(path):
         if not path.read_bytes().startswith(b"PK"):

@@ -49,7 +49,7 @@ def compared_on_the_example_alone():
     return converted
 
 
-@wrong("is not a ScriptModule")
+@wrong("does not return a ScriptModule")
 def the_advice_itself():
     return lambda model, inputs: recommend(model, inputs[0], inputs[1:])
 
@@ -84,7 +84,7 @@ def trace_first_and_frozen():
     return converted
 
 
-@wrong("leaves a model with a branch that does not compile in another mode")
+@wrong("leaves a model with a branch that does not compile in a different mode")
 def leaves_it_in_eval_mode():
     def converted(model, inputs):
         return recommend(model.eval(), inputs[0], inputs[1:]).converted
@@ -134,7 +134,7 @@ class Table(nn.Module):
         return x
 
 
-@wrong("is right for the inputs of the list, and differs for another one")
+@wrong("is right for the inputs of the list, but differs for another one")
 def a_table_of_answers():
     def converted(model, inputs):
         with torch.no_grad():

@@ -108,7 +108,7 @@ def frozen_where_that_is_possible():
     return to_serve
 
 
-@wrong("is another tensor than the one that was given")
+@wrong("is not the tensor that was given")
 def arguments_as_the_call_left_them():
     def to_serve(model, args, folder):
         model.eval().save(folder / "model.pt")

@@ -72,7 +72,7 @@ def fixed_number_of_rows():
     return successor
 
 
-@wrong("is not an ExportedProgram")
+@wrong("does not return an ExportedProgram")
 def the_module_of_it():
     def successor(model, example):
         new = New(model.rate, lambda n, s: (jump(s) > model.limit) & (n < 20), body)

@@ -68,7 +68,7 @@ def the_same_twice():
     return my_model
 
 
-@wrong("does not equal its own copy")
+@wrong("differs from its own copy")
 def random_numbers():
     return lambda: ("noisy", Noisy().eval(), *two_sizes())
 

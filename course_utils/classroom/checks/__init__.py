@@ -103,7 +103,7 @@ def _compiled() -> tuple[type, ...]:
     return (torch.jit.ScriptModule, torch.jit.ScriptFunction)
 
 
-def expect_traced(answer: Any, what: str = "The answer is not a trace.") -> None:
+def expect_traced(answer: Any, what: str = "Your answer is not a trace.") -> None:
     """Raise :class:`NotYet` unless ``answer`` is a traced or scripted function or module."""
     if not isinstance(answer, _compiled()):
         raise NotYet(

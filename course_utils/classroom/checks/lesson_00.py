@@ -41,10 +41,10 @@ def first_check(answer: Any) -> None:
         "The result differs from `x - x.mean()` for numbers that are not whole.",
         look_at="the dtype in which the mean is taken: it is that of the input",
     )
-    expect_traced(answer, "The values are right, and the answer is a Python function: nothing was traced.")
+    expect_traced(answer, "The values are right, but your answer is a Python function: nothing was traced.")
     if isinstance(answer, torch.jit.ScriptFunction) and _scripted(answer):
         raise NotYet(
-            "The values are right, and the answer was compiled from its source, not traced.",
+            "The values are right, but your answer was compiled from its source, not traced.",
             look_at="the name of the function in `torch.jit` that records a run with an example",
         )
 

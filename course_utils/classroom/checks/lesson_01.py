@@ -32,14 +32,14 @@ def _expect_trace_of(model: nn.Module, before: nn.Module, traced: Any, x: Tensor
     if isinstance(traced, torch.jit.ScriptModule) and _obeys_train(traced, x):
         raise NotYet(
             "Your function returns a module compiled from its source, not a trace.",
-            seen={"after .train()": "its dropout wakes up; that of a trace keeps the mode of the recording"},
+            seen={"after .train()": "its dropout is active again; a trace keeps the mode that it was recorded in"},
             look_at="the name of the function in `torch.jit` that records a run with an example",
         )
     for (name, old), (_, new) in zip(before.state_dict().items(), model.state_dict().items(), strict=True):
         if not torch.equal(old, new):
             statistics = name in dict(before.named_buffers())
             raise NotYet(
-                "Your function moved the statistics of the model."
+                "Your function changed the running statistics of the model."
                 if statistics
                 else "Your function changed the weights of the model.",
                 seen={f"{name} before": old.flatten()[:4], "after": new.flatten()[:4]},
@@ -50,14 +50,14 @@ def _expect_trace_of(model: nn.Module, before: nn.Module, traced: Any, x: Tensor
     for (name, old), (_, new) in zip(before.named_parameters(), model.named_parameters(), strict=True):
         if old.requires_grad != new.requires_grad:
             raise NotYet(
-                "Your function left the parameters of the model with another `requires_grad`.",
+                "Your function changed `requires_grad` of the model's parameters.",
                 seen={f"{name}.requires_grad before": old.requires_grad, "after": new.requires_grad},
                 look_at="what your function does to `model` besides tracing it",
             )
     for (name, old), (_, new) in zip(before.named_modules(), model.named_modules(), strict=True):
         if old.training != new.training:
             raise NotYet(
-                "Your function left the model in another mode than it found it.",
+                "Your function left the model in a different mode.",
                 seen={f"{name or 'model'}.training before": old.training, "after": new.training},
                 look_at="each submodule: not all of them need be in the same mode",
             )
@@ -118,7 +118,7 @@ def every_batch_size(answer: Any) -> None:
             traced,
             images[:n],
             f"Traced with 4 images, it is not correct for {n}.",
-            look_at="where the number 4 stands in the trace: `print(torch.jit.trace(your_function, images[:4]).code)`",
+            look_at="where the number 4 appears in the trace: `print(torch.jit.trace(your_function, images[:4]).code)`",
         )
 
 

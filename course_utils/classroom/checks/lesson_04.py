@@ -160,15 +160,15 @@ def sparing_reader(answer: Any) -> None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the compiled module")
         if not isinstance(module, torch.jit.ScriptModule):
             raise NotYet(
-                "What your function returns is not compiled.",
+                "Your function does not return a compiled module.",
                 seen={"you gave": f"an object of type {type(module).__name__}"},
-                look_at="the outer module: it holds the trace, and has to be compiled itself",
+                look_at="the outer module: it contains the trace, and has to be compiled itself",
             )
         if not ir.has_control_flow(module):
             raise NotYet(
                 "Your module runs the backbone for every batch: there is no branch in its graph.",
                 seen={"operators": ", ".join(k for k in ir.op_counts(module, constants=False))[:200]},
-                look_at="which of the two is outside. In a trace the decision is taken once, or computed both ways",
+                look_at="which of the two is outside. In a trace the decision is made once, or computed both ways",
             )
         first, last = full.clone(), full.clone()
         first[1:], last[:-1] = 0.0, 0.0
@@ -198,7 +198,7 @@ def sparing_reader(answer: Any) -> None:
         watched = _Watched().eval()
     if _runs_for_a_blank_batch(answer, watched, full[:2]):
         raise NotYet(
-            "Your module runs the backbone for a blank batch, and then leaves its result aside.",
+            "Your module runs the backbone for a blank batch, and then discards the result.",
             seen={"input": "a batch in which no pixel reaches 0.1", "expected": "the backbone is not called"},
             look_at="the order in `forward`: first the question, then the call",
         )

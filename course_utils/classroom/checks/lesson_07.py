@@ -96,7 +96,7 @@ def honest_benchmark(answer: Any) -> None:
         )
     if seconds > 50:
         raise NotYet(
-            "Calls of a cold model are among those that you time.",
+            "Some of the calls that you time are calls of a cold model.",
             seen={"seconds of the calls": "100, 100, then 0.9 to 1.1", "yours": f"{seconds:.4g}"},
             look_at="what happens before the first read of the clock, and whether the device has finished that too",
         )
@@ -108,7 +108,7 @@ def _expect_settings(bench: _Bench, x: Tensor) -> None:
     for number, call in enumerate(bench.calls, start=1):
         if call["train"]:
             raise NotYet(
-                "The model is timed in train mode: dropout is at work.",
+                "The model is timed in train mode: dropout is active.",
                 seen={"call": number, "model.training": True},
                 look_at="the mode in which the model arrives, and the mode of inference",
             )
@@ -120,7 +120,7 @@ def _expect_settings(bench: _Bench, x: Tensor) -> None:
             )
         if not torch.equal(call["input"], x):
             raise NotYet(
-                "The model is called with another input than the one that was given.",
+                "The model is called with a different input from the given one.",
                 seen={"call": number, "given": x[0].tolist(), "the model got": call["input"].flatten()[:3].tolist()},
                 look_at="the argument of the call. To make an input takes time, and other inputs may take other paths",
             )
@@ -145,7 +145,7 @@ def _expect_the_median(answer: Any, x: Tensor) -> None:
     timed = "0.9, 1.0, 1.1 in turns, and 100 twice"
     if seconds > 1.15 and seconds < 50:
         raise NotYet(
-            "One interrupted call moves your result: it is not a median.",
+            "A single interrupted call changes your result: it is not a median.",
             seen={"seconds of the calls": timed, "yours": f"{seconds:.4g}", "median": "1"},
             look_at="how the times of single calls become one number",
         )
@@ -255,7 +255,7 @@ def frozen_with_names(answer: Any) -> None:
         written = [name for name, value in model.state_dict().items() if not torch.equal(value, state[name])]
         if written:
             raise NotYet(
-                "A call of the frozen model changes the model that it was made from.",
+                "A call of the frozen model changes the original model.",
                 seen={"buffer": written[0], "before": state[written[0]], "after": model.state_dict()[written[0]]},
                 look_at="what scripting and freezing share with the model: a buffer that `forward` writes to, too",
             )
@@ -270,20 +270,20 @@ def _expect_frozen(frozen: Any, names: list[str]) -> None:
         raise NotYet(NOTHING, look_at="the last line of your function: `return` the frozen module")
     if not isinstance(frozen, torch.jit.ScriptModule):
         raise NotYet(
-            "What your function returns is not compiled.",
+            "Your function does not return a compiled module.",
             seen={"you gave": f"an object of type {type(frozen).__name__}"},
             look_at="what `torch.jit.freeze` takes and what it returns",
         )
     if list(frozen.parameters()):
         raise NotYet(
-            "What your function returns is not frozen: it still has parameters.",
+            "Your function does not return a frozen module: it still has parameters.",
             seen={"parameters": len(list(frozen.parameters()))},
             look_at="whether the result of `torch.jit.freeze` is used: it returns a new module",
         )
     missing = [name for name in names if not hasattr(frozen, name)]
     if missing:
         raise NotYet(
-            "A name that should be kept is gone.",
+            "A name that should be preserved is gone.",
             seen={"asked for": ", ".join(names), "missing": ", ".join(missing)},
             look_at="the arguments of `torch.jit.freeze`: what is not named is removed",
         )
@@ -391,7 +391,7 @@ def _expect_calls(answer: Any, model: Any, x: Tensor, wanted: int, what: str) ->
         raise NotYet(NOTHING, look_at="the last line of your function: `return` the number of calls")
     if isinstance(said, bool) or not isinstance(said, int):
         raise NotYet(
-            "The answer is not a whole number.",
+            "Your answer is not a whole number.",
             seen={"yours": f"{said!r}"},
             look_at="what is asked for: how many calls were made",
         )
@@ -404,7 +404,7 @@ def _expect_calls(answer: Any, model: Any, x: Tensor, wanted: int, what: str) ->
         )
     if made and not torch.equal(model.given, x):
         raise NotYet(
-            "Your function calls the model with another input than the one that was given.",
+            "Your function calls the model with a different input from the given one.",
             seen={"model": what, "given": x[0].tolist(), "the model got": model.given[0].tolist()},
             look_at="the argument of the call: the model is to be warm for `x`",
         )
@@ -496,7 +496,7 @@ def _expect_one_convolution(folded: Any, conv: nn.Module, name: str, x: Tensor) 
         raise NotYet(NOTHING, look_at="the last line of your function: `return` the convolution")
     if type(folded) is not type(conv):
         raise NotYet(
-            "What your function returns is not one convolution of the same kind.",
+            "Your function does not return one convolution of the same kind.",
             seen={"case": name, "expected": type(conv).__name__, "yours": type(folded).__name__},
             look_at="what is left when the normalisation is in the weights: no second layer",
         )
@@ -510,13 +510,13 @@ def _expect_one_convolution(folded: Any, conv: nn.Module, name: str, x: Tensor) 
     for part, value in folded.named_parameters():
         if value.dtype != conv.weight.dtype:
             raise NotYet(
-                f"For {name}, the folded convolution has another dtype than the one that came in.",
+                f"For {name}, the folded convolution has a different dtype from the given one.",
                 seen={"parameter": part, "expected": str(conv.weight.dtype), "yours": str(value.dtype)},
                 look_at=_where("float64"),
             )
     if folded.weight.shape != conv.weight.shape:
         raise NotYet(
-            f"For {name}, the weight of the folded convolution has another shape.",
+            f"For {name}, the weight of the folded convolution has a different shape.",
             seen={"expected": f"shape {tuple(conv.weight.shape)}", "yours": f"shape {tuple(folded.weight.shape)}"},
             look_at=_where(name),
         )

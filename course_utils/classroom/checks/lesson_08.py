@@ -426,7 +426,7 @@ def a_shrinker(answer: Any) -> None:
             small = answer(counted, given)
         except _TooMany as error:
             raise NotYet(
-                "Your function does not come to an end.",
+                "Your function does not end.",
                 seen={"search": str(error)},
                 look_at="whether every step that you take makes the input smaller",
             ) from None
@@ -445,7 +445,7 @@ def a_shrinker(answer: Any) -> None:
         seen = {"search": name, "given": _short(x), "yours": _short(small)}
         if not differs(small):
             raise NotYet(
-                "What you return does not show the difference any more.",
+                "What you return no longer shows the difference.",
                 seen=seen,
                 look_at="whether you ask `differs` about an input before you keep it",
             )

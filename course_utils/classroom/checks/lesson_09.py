@@ -42,7 +42,7 @@ def _program(answer: Any, kind: str) -> Path | None:
     """The compiled answer; None where it is known to be right from elsewhere; else what is in the way."""
     if not isinstance(answer, cpp.Answer) or answer.kind != kind:
         raise NotYet(
-            "The check wants your C++ text compiled, and got something else.",
+            "The check expects your compiled C++ text, and got something else.",
             seen={"you gave": f"an object of type {type(answer).__name__}"},
             look_at="the last line of the cell, as it stood there at first: it compiles the text and hands it over",
         )
@@ -118,7 +118,7 @@ def in_batches(answer: Any) -> None:
             )
         if not threw.startswith("std::invalid_argument"):
             raise NotYet(
-                f"For a batch size of {size} your function threw something else than a std::invalid_argument.",
+                f"For a batch size of {size} your function threw something other than a std::invalid_argument.",
                 seen=seen,
                 look_at="the type after `throw`; and whether the size is looked at before it is used",
             )
@@ -219,7 +219,7 @@ def read_labels(answer: Any) -> None:
         kind, _, sentence = threw.partition(": ")
         if kind != "std::runtime_error":
             raise NotYet(
-                f"For {case} your function threw something else than a std::runtime_error.",
+                f"For {case} your function threw something other than a std::runtime_error.",
                 seen=seen,
                 look_at="the type after `throw`, or a function that throws before you do",
             )
@@ -324,12 +324,12 @@ def hammer(answer: Any) -> None:
         )
     if meeting.most < threads:
         raise NotYet(
-            f"Never were {threads} calls running at once.",
+            f"At no time were {threads} calls running at once.",
             seen=most,
             look_at="the size of your pool, and how many calls it is given at a time",
         )
     if meeting.most > threads:
-        raise NotYet("More threads were in the module than asked for.", seen=most, look_at="the size of your pool")
+        raise NotYet("More threads were in the module than were asked for.", seen=most, look_at="the size of your pool")
     if meeting.calls < len(inputs) * rounds:
         raise NotYet(
             "The module was called too few times.",
@@ -392,7 +392,7 @@ def _miscounted(faulty: _Meeting, found: Any, inputs: int) -> NotYet:
         )
     if not found:
         return NotYet(
-            "Some answers were wrong, and your function says that all were right.",
+            "Some answers were wrong, but your function says that all were right.",
             seen=seen,
             look_at="what you compare with what",
         )
@@ -470,7 +470,7 @@ def _judge_error(answer: Any, module: Any, path: Path, case: str, part: str, wan
     error = reply.get("error")
     seen = {"request": case, "your error": repr(error)[:300]}
     if not isinstance(error, str) or not error.strip():
-        raise NotYet(f"For {case} there is no sentence under `error`.", seen=seen, look_at="the key `error`")
+        raise NotYet(f"For {case} your reply has no sentence under `error`.", seen=seen, look_at="the key `error`")
     if len(error.splitlines()) > 1:
         raise NotYet(f"For {case} your error is more than one line.", seen=seen, look_at=wanted)
     if "Traceback" in error or "<--- HERE" in error or "\\n" in error:

@@ -92,7 +92,7 @@ def smallest_refused(answer: Any) -> None:
         strange = [name for name in found if not isinstance(name, str) or name not in before]
         if strange:
             raise NotYet(
-                "What you return holds something that is not the name of a submodule.",
+                "What you return contains something that is not the name of a submodule.",
                 seen={"yours": repr(strange[0])[:80], "names there": ", ".join(map(repr, before))[:120]},
                 look_at="the first of each pair that `model.named_modules()` gives",
             )
@@ -149,7 +149,7 @@ def watched_level(answer: Any) -> None:
     """A class whose eager instances log, and which compiles, is saved and does not log then."""
     if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
         raise NotYet(
-            "The answer is not a module class.",
+            "Your answer is not a module class.",
             seen={"you gave": f"an object of type {type(answer).__name__}"},
             look_at="give the class itself: `check` makes its own instances",
         )
@@ -173,13 +173,13 @@ def watched_level(answer: Any) -> None:
             )
         if not isinstance(result, Tensor) or not torch.equal(result, x / x.abs().max()):
             raise NotYet(
-                "In eager it returns a different result from `Level`.",
+                "In eager mode it returns a different result from `Level`.",
                 seen={"input": x.tolist(), "Level": (x / x.abs().max()).tolist(), "yours": result},
                 look_at="the last line of `Level.forward`",
             )
     log = getattr(eager, "log", None)
     if log != expected:
-        what = "In eager nothing is logged." if not log else "The log is another one than that of `Level`."
+        what = "In eager mode nothing is logged." if not log else "The log differs from that of `Level`."
         raise NotYet(
             what,
             seen={"expected": expected, "yours": log},
@@ -348,13 +348,13 @@ def origin_of_an_error(answer: Any) -> None:
             raise NotYet("The number of the line is not an int.", seen=seen, look_at="the type of what a pattern gives")
         if (file, line) != expected[:2]:
             raise NotYet(
-                "That is another place than the innermost of the author's code.",
+                "That is not the innermost place in the author's code.",
                 seen=seen,
                 look_at="print the message, and mark each `File` with the traceback that it belongs to",
             )
         if source != expected[2]:
             raise NotYet(
-                "The place is right, and the text of the line is another.",
+                "The place is right, but the text of the line is wrong.",
                 seen=seen,
                 look_at="where the marks with `<--- HERE` stand, and what stands above and below them",
             )
@@ -436,10 +436,10 @@ def refusal_or_failure(answer: Any) -> None:
                 )
             if word == "value":
                 if not isinstance(found[1], Tensor) or not torch.equal(found[1], expected):
-                    raise NotYet("The value is another one.", seen={"expected": expected, "yours": found[1]})
+                    raise NotYet("The value is wrong.", seen={"expected": expected, "yours": found[1]})
             elif found[1] != expected and str(found[1]).rstrip() != expected:
                 raise NotYet(
-                    f"The word {word!r} is right, and the reason is another.",
+                    f"The word {word!r} is right, but the reason is wrong.",
                     seen={"input": words, "expected": expected, "yours": str(found[1])[:200]},
                     look_at="the last line of the text, and what stands in front of the class in it",
                 )
@@ -469,9 +469,9 @@ def refusal_or_failure(answer: Any) -> None:
         except kind:
             continue
         what = (
-            "An interrupt is taken for an answer: a server with it cannot be stopped."
+            "An interrupt is treated as an answer: a server that does this cannot be stopped."
             if kind is KeyboardInterrupt
-            else f"A {kind.__name__} is taken for an answer of the model."
+            else f"A {kind.__name__} is treated as an answer of the model."
         )
         raise NotYet(
             what,

@@ -135,7 +135,7 @@ def any_batch(answer: Any) -> None:
         _expect_number(given)
         if not 0 <= given < 1e-3:
             raise NotYet(
-                "The file is right, and the number that you return says otherwise.",
+                "The file is right, but the number that you return says otherwise.",
                 seen={"yours": given, "expected": "a small number, below 0.001"},
                 look_at="whether model and file get the same input",
             )
@@ -146,7 +146,7 @@ def any_batch(answer: Any) -> None:
             gaps = {n: _largest_gap(other, two_faced, noise(n, 5, seed=n)) for n in (1, 3, 8)}
         if not abs(given - max(gaps.values())) < 1e-3:
             raise NotYet(
-                "A file that is wrong in some scores: your number does not show by how much.",
+                "The file is wrong in some scores, and your number does not show by how much.",
                 seen={
                     "largest difference, by batch": ", ".join(f"{n}: {gap:.4g}" for n, gap in gaps.items()),
                     "yours": f"{given:.6g}",
@@ -174,7 +174,7 @@ def _expect_raised(answer: Any, path: Path) -> None:
         _loaded(path, "Your function writes no file at `path`.")
         return
     raise NotYet(
-        "The file of one model raises for 8 rows, and your function returns a number all the same.",
+        "The file of one model raises for 8 rows, but your function returns a number.",
         seen={"yours": given, "expected": "an error"},
         look_at="what your `except` takes in: a file that raises has no difference, neither a small nor a large one",
     )
@@ -430,13 +430,13 @@ def faithful_export(answer: Any) -> None:
             if given and not possible:
                 kept = op_counts(path) if path.is_file() else "no file"
                 raise NotYet(
-                    f"For {what}, you say that the file is faithful, and it is not.",
+                    f"For {what}, you say that the file matches, but it does not.",
                     seen={"operators in the file": kept},
                     look_at="on which inputs the file was compared, and what you return when it differs",
                 )
             if possible and not given:
                 raise NotYet(
-                    f"For {what}, one of the two routes works, and you say that none does.",
+                    f"For {what}, one of the two routes works, but you say that neither does.",
                     look_at="whether the second route is tried when the first raises, and when its file differs; and "
                     "how you compare: within a tolerance that works near zero, too",
                 )
@@ -444,7 +444,7 @@ def faithful_export(answer: Any) -> None:
                 with torch.no_grad():
                     expect_parity(
                         model,
-                        _loaded(path, f"For {what}, you return True, and there is no file at `path`."),
+                        _loaded(path, f"For {what}, you return True, but there is no file at `path`."),
                         [UP, *SIDES[1:3], *unseen],
                         f"For {what}, the file differs from the model.",
                         look_at="which route wrote the file that lies at `path` in the end",
@@ -480,7 +480,7 @@ def wrong_input_found(answer: Any) -> None:
                 if found is not None and type(found) is not int:
                     look = "what you return: a number, counted from 0, or None"
                 raise NotYet(
-                    f"For {what}, your function finds another input.",
+                    f"For {what}, your function finds a different input.",
                     seen={
                         "inputs": "\n".join(f"{n}: {x.tolist()}" for n, x in enumerate(_short(inputs))),
                         "yours": found if found is None or type(found) is int else type(found).__name__,

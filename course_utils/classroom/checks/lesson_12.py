@@ -61,7 +61,7 @@ def for_every_batch(answer: Any) -> None:
         for bounds in program.range_constraints.values():
             if bounds.upper < 2**31:
                 raise NotYet(
-                    f"The program takes at most {bounds.upper} images, and every number of them was wanted.",
+                    f"The program takes at most {bounds.upper} images, but any number must work.",
                     seen={"range": f"{bounds.lower} to {bounds.upper}"},
                     look_at="the bounds that you declared: `program.range_constraints`",
                 )
@@ -354,7 +354,7 @@ def a_lost_model(answer: Any) -> None:
                 mine = program.state_dict.get(key)
                 if isinstance(mine, Tensor) and mine.shape == value.shape and not torch.equal(mine, value):
                     raise NotYet(
-                        f"The program that you return for {name} has been called: its state has moved on.",
+                        f"The program that you return for {name} was called already: its state has changed.",
                         seen={key: f"{value.tolist()} in the archive, {mine.tolist()} in yours"},
                         look_at="what you compared with: `.module()` shares its buffers with the program",
                     )
@@ -409,7 +409,7 @@ def a_guarded_package(answer: Any) -> None:
                 ) from None
             if len(got) != 1 or not isinstance(out, Tensor) or not torch.equal(out, x.flatten(1).sum(1)):
                 raise NotYet(
-                    f"For {name} your function gives something else than the package.",
+                    f"For {name} your function returns something other than the package does.",
                     seen={"calls of the package": len(got)},
                     look_at="call the package once, and return what it gives",
                 )
@@ -442,7 +442,7 @@ def a_guarded_package(answer: Any) -> None:
                 continue
             except Exception as error:
                 raise NotYet(
-                    f"For {name} your function raises another error than ValueError.",
+                    f"For {name} your function raises an error that is not a ValueError.",
                     seen={"input": f"{x.dtype}, shape {tuple(x.shape)}", "it says": f"{type(error).__name__}: {error}"},
                     look_at="`raise ValueError(…)`, with what was expected and what came",
                 ) from None

@@ -78,7 +78,7 @@ def may_it_be_loaded(answer: Any) -> None:
             said = answer(work / name)
             if trap.exists():
                 raise NotYet(
-                    "Your function loads the file: what was in it has acted.",
+                    "Your function loads the file, and the code in it ran.",
                     seen={"the file": what, "it wrote": trap.name},
                     look_at="the course's own reader, which opens the zip and nothing else",
                 )
@@ -86,13 +86,13 @@ def may_it_be_loaded(answer: Any) -> None:
                 raise NotYet(NOTHING, look_at="the last line of your function")
             if said not in ("load", "ask", "refuse"):
                 raise NotYet(
-                    f"Your function must return one of three words; for {what} it returns another thing.",
+                    f"Your function must return one of three words; for {what} it returns something else.",
                     seen={"you gave": repr(said)[:80], "the words": "load, ask, refuse"},
                     look_at="the task: which word stands for which kind of file",
                 )
             if said != wanted:
                 raise NotYet(
-                    f"Another word was wanted for {what}.",
+                    f"A different word was expected for {what}.",
                     seen={"you say": said},
                     look_at=_LOOK_AT[wanted] if said != "load" else _LOOK_AT["load it"],
                 )
@@ -194,7 +194,7 @@ def only_what_holds(answer: Any) -> None:
             continue
         if not isinstance(made, torch.jit.ScriptModule):
             raise NotYet(
-                "What your function returns is not a ScriptModule.",
+                "Your function does not return a ScriptModule.",
                 seen={"the model": what, "you gave": f"an object of type {type(made).__name__}"},
                 look_at="`.converted` of a recommendation, or what `torch.jit.trace` and `torch.jit.script` return",
             )
@@ -218,7 +218,7 @@ def only_what_holds(answer: Any) -> None:
         if not report.ok:
             finding = report.findings[0]
             raise NotYet(
-                f"Your conversion of {what} is right for the inputs of the list, and differs for another one.",
+                f"Your conversion of {what} is right for the inputs of the list, but differs for another one.",
                 seen={"input": finding.input, "eager": finding.reference, "yours": finding.candidate},
                 look_at="whether what you return computes, as the model does",
             )
@@ -228,7 +228,7 @@ def _expect_unchanged(what: str, model: nn.Module, reference: nn.Module) -> None
     modes = [[part.training for part in side.modules()] for side in (model, reference)]
     if modes[0] != modes[1]:
         raise NotYet(
-            f"Your function leaves {what} in another mode.",
+            f"Your function leaves {what} in a different mode.",
             seen={"it came in": f"{_mode(reference)} mode", "it comes out": f"{_mode(model)} mode"},
             look_at="on which object `.eval()` is called: the model is not yours, a copy of it is",
         )
@@ -310,7 +310,7 @@ def what_is_deployed(answer: Any) -> None:
             if wanted != "eager" or "shape '[4, 3]'" not in str(error):
                 raise
             raise NotYet(
-                "One candidate raises on one input, and your function ends there.",
+                "One candidate raises on one input, and your function stops there.",
                 seen={"the case": what, "it says": f"{type(error).__name__}: {str(error)[:100]}"},
                 look_at="a candidate that raises is not right: leave it out, and go on with the others",
             ) from None
@@ -408,7 +408,7 @@ def a_model_and_its_request(answer: Any) -> None:
                 run = cpp.run(program, work / "model.pt", work / "request.pt", "--tolerance", "1e-4", timeout=10)
                 if run.code != 0:
                     raise NotYet(
-                        f"The C++ program does not get what the request of {what} expects.",
+                        f"The C++ program does not return what the request of {what} expects.",
                         seen={"it says": (run.out + run.err).strip()[-300:], "exit code": run.code},
                         look_at="which model gave `expected`, and in which mode",
                     )
@@ -457,7 +457,7 @@ def _compare_request(what: str, model: Any, request: Any, args: tuple[Any, ...])
     for index, (mine, given) in enumerate(zip(request.args, args, strict=True)):
         if isinstance(given, Tensor) and not (isinstance(mine, Tensor) and torch.equal(mine, given)):
             raise NotYet(
-                f"Argument {index} of the request for {what} is another tensor than the one that was given.",
+                f"Argument {index} of the request for {what} is not the tensor that was given.",
                 seen={"given": _shown_values(given), "in the request": _shown_values(mine)},
                 look_at="the tensors that you hand to the model and to the request: a call may change the first",
             )
@@ -610,7 +610,7 @@ def your_own_model(answer: Any) -> None:
         twin = copy.deepcopy(model)
         if not check_parity(model, twin, inputs).ok:
             raise NotYet(
-                "Your model does not equal its own copy, so no gate can pass.",
+                "Your model differs from its own copy, so no gate can pass.",
                 look_at="what changes from call to call: random numbers, time, or memory outside of its attributes",
             )
         advice = None if scripted else recommend(model, example, others)
@@ -632,7 +632,7 @@ def _as_it_will_run(model: nn.Module, inputs: list[Any]) -> nn.Module:
     evaluated, training = copy.deepcopy(model).eval(), copy.deepcopy(model)
     if not check_parity(evaluated, training, inputs).ok:
         raise NotYet(
-            "Your model is in training mode, and answers differently in it.",
+            "Your model is in training mode, and returns different results in it.",
             seen={"in training mode": next(type(x).__name__ for x in model.modules() if getattr(x, "training", False))},
             look_at="`.eval()`, of the whole model",
         )

@@ -62,7 +62,7 @@ def expect_program(given: Any, look_at: str) -> None:
         raise NotYet(NOTHING, look_at="the last line of your function: `return` the program")
     if not isinstance(given, ExportedProgram):
         raise NotYet(
-            "What your function returns is not an ExportedProgram.",
+            "Your function does not return an ExportedProgram.",
             seen={"you gave": f"an object of type {type(given).__name__}"},
             look_at=look_at,
         )

@@ -41,7 +41,7 @@ def expect_torch_unchanged() -> None:
         changed.append("course_utils.tools.parity.check_parity")
     if changed:
         raise NotYet(
-            f"`{changed[0]}` is not the function it was: something replaced it.",
+            f"`{changed[0]}` is not the function it was: something has replaced it.",
             seen={"replaced": ", ".join(changed)},
             look_at="take the replacement out, then restart the kernel and run the cells again",
         )
@@ -81,7 +81,7 @@ def expect_own_work(answer: Any) -> None:
         reached += sorted(name for name in code.co_names if _is_ours(scope.get(name)))
         if reached:
             raise NotYet(
-                "Your answer looks at the check in place of the task.",
+                "Your answer looks at the check instead of the task.",
                 seen={"it uses": f"`{reached[0]}`"},
                 look_at="what the task says of every input; the inputs of the check are examples of it",
             )
