@@ -54,7 +54,7 @@ lock: install       ## write the three locks from pyproject.toml (ARGS=--upgrade
 	@$(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) -c requirements.lock --group executorch -o requirements-executorch.lock
 	@printf 'torch\ntorchvision\n' | $(COURSE) -m uv pip compile --universal --no-emit-index-url --python-version 3.11 $(ARGS) -c requirements.lock --excludes - --group models -o requirements-models.lock
 
-lint: install       ## style, format, and the direction of imports (the test suite runs it too)
+lint: install       ## style, format, types, and the direction of imports (the test suite runs it too)
 	@$(COURSE) -m pytest -n0 -q tests/test_lint.py $(ARGS)
 
 executorch: install ## ExecuTorch for lesson 11, in an environment of its own inside .venv (0.5 GB)
@@ -70,4 +70,4 @@ portable: install   ## run what is compared as other machines would, and print a
 	@$(AUTHORING) portable $(ARGS)
 
 clean:      ## remove .venv and what the tools leave behind; answers and progress stay
-	rm -rf .venv .venv.lock .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv.lock .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

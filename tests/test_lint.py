@@ -1,4 +1,4 @@
-"""What `make lint` runs: style, format, and the direction of imports between the rooms of the package."""
+"""What `make lint` runs: style, format, types, and the direction of imports between the rooms of the package."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.tiny_course import ROOT
 LINTERS = {
     "style": [sys.executable, "-m", "ruff", "check", "."],
     "format": [sys.executable, "-m", "ruff", "format", "--check", "course_utils", "tests", "docs", "install.py"],
+    "types": [sys.executable, "-m", "mypy"],
     "imports": [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"],
 }
 
@@ -51,3 +52,19 @@ def test_an_import_against_the_direction_is_found(module: str, statement: str, t
         assert clean.returncode == 0, clean.stdout
         (tmp_path / "course_utils" / module).write_text(statement + "\n", encoding="utf-8")
     assert run(LINTERS["imports"], tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize("room", ["core", "tools"])
+def test_a_wrong_type_is_found(room: str, tmp_path: Path) -> None:
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
+    for other in ("core", "tools"):
+        (tmp_path / "course_utils" / other).mkdir(parents=True)
+        (tmp_path / "course_utils" / other / "__init__.py").touch()
+    module = tmp_path / "course_utils" / room / "lengths.py"
+    module.write_text("def length(x: str) -> int:\n    return len(x)\n", encoding="utf-8")
+    assert run(LINTERS["types"], tmp_path).returncode == 0
+    for planted in ("    return x\n", "    return len(x)\n\n\ndef untyped(x):\n    return x\n"):
+        module.write_text("def length(x: str) -> int:\n" + planted, encoding="utf-8")
+        found = run(LINTERS["types"], tmp_path)
+        assert found.returncode == 1 and "lengths.py" in found.stdout, found.stdout

@@ -24,7 +24,7 @@ def fields_of(value: Any) -> dict[str, Any] | None:
     if dataclasses.is_dataclass(value):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if hasattr(value, f.name)}
     kind = type(value)
-    if kind.__eq__ is not object.__eq__ or callable(value):
+    if not by_identity(value) or callable(value):
         return None
     names = [n for c in kind.__mro__ for n in _slots(c) if hasattr(value, n)]
     fields = {n: getattr(value, n) for n in names} | dict(getattr(value, "__dict__", {}))
@@ -35,6 +35,11 @@ def _slots(kind: type) -> tuple[str, ...]:
     slots = vars(kind).get("__slots__", ())
     named = (slots,) if isinstance(slots, str) else tuple(slots)
     return tuple(n for n in named if not n.startswith("__"))
+
+
+def by_identity(value: Any) -> bool:
+    """Whether the class of an object has no equality of its own."""
+    return getattr(type(value), "__eq__", None) is object.__eq__
 
 
 def leaves(value: Any, above: tuple[int, ...] = ()) -> Iterator[Any]:

@@ -101,8 +101,9 @@ def check_parity(
         if not callable(fn):
             raise TypeError(f"the {side} is a {type(fn).__name__} and cannot be called; give a module or a function.")
         for _, root in owned(fn):
-            eager = isinstance(root, nn.Module) and not isinstance(root, torch.jit.ScriptModule)
-            if eager and any(map(nn.parameter.is_lazy, root.parameters())):
+            if not isinstance(root, nn.Module) or isinstance(root, torch.jit.ScriptModule):
+                continue
+            if any(map(nn.parameter.is_lazy, root.parameters())):
                 raise ValueError(f"the {side} has uninitialised lazy parameters; call it once before the check.")
     cases = as_cases(inputs)
     modes = _read_modes(modes)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from course_utils.core.values import brief, elements, fields_of, number, plain
+from course_utils.core.values import brief, by_identity, elements, fields_of, number, plain
 
 # {dtype: (rtol, atol)}: the documented table of torch.testing.assert_close. Every other dtype is exact.
 TOLERANCES: dict[torch.dtype, tuple[float, float]] = {
@@ -113,6 +113,15 @@ class Comparison:
     @property
     def equal(self) -> bool:
         return not any(d.serious for d in self.differences)
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def both(fn: Callable[[T], R], left: T, right: T) -> tuple[R, R]:
+    """The same of both sides."""
+    return fn(left), fn(right)
 
 
 def ulp_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -306,11 +315,11 @@ def _walk(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison, above: 
             _records(fields, fields_of(cand) or {}, path, rules, out, (*above, id(ref)))
     elif ref is cand:
         pass
-    elif type(ref).__eq__ is object.__eq__:
+    elif by_identity(ref):
         detail = "no rule says when two such objects are equal"
         out.differences.append(Difference("not compared", path, _class(ref), _class(cand), detail))
     elif (same := _same(ref, cand)) is None:
-        detail = "its == gives neither True nor False"
+        detail = "its == returns neither True nor False"
         out.differences.append(Difference("not compared", path, _class(ref), _class(cand), detail))
     elif not same:
         out.differences.append(Difference("value", path, brief(ref), brief(cand)))
@@ -324,10 +333,12 @@ def _same(ref: Any, cand: Any) -> bool | None:
     return answer if isinstance(answer, bool) else False if answer is NotImplemented else None
 
 
-def _records(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison, above: tuple[int, ...]) -> None:
+def _records(
+    ref: Mapping[Any, Any], cand: Mapping[Any, Any], path: str, rules: Rules, out: Comparison, above: tuple[int, ...]
+) -> None:
     """The fields of two objects of one class."""
     if ref.keys() != cand.keys():
-        out.differences.append(Difference("structure", path, brief(list(ref)), brief(list(cand)), "other fields"))
+        out.differences.append(Difference("structure", path, brief(list(ref)), brief(list(cand)), "different fields"))
     for name in ref:
         if name in cand:
             _walk(ref[name], cand[name], f"{path}.{name}", rules, out, above)
@@ -342,7 +353,9 @@ def _from_numpy(value: Any) -> Any:
     return value
 
 
-def _dicts(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison, above: tuple[int, ...]) -> None:
+def _dicts(
+    ref: Mapping[Any, Any], cand: Mapping[Any, Any], path: str, rules: Rules, out: Comparison, above: tuple[int, ...]
+) -> None:
     if set(ref) != set(cand):
         gone, new = [k for k in ref if k not in cand], [k for k in cand if k not in ref]
         detail = "; ".join(
@@ -357,14 +370,14 @@ def _dicts(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison
                 path,
                 brief(list(ref)),
                 brief(list(cand)),
-                "the keys come in another order",
+                "the keys are in a different order",
                 serious,
             )
         )
     if type(ref) is not type(cand):
         serious = rules.structure == "strict"
         out.differences.append(
-            Difference("structure", path, type(ref).__name__, type(cand).__name__, "another class of dict", serious)
+            Difference("structure", path, type(ref).__name__, type(cand).__name__, "a different class of dict", serious)
         )
     for key in ref:
         if key in cand:
@@ -374,12 +387,12 @@ def _dicts(ref: Mapping, cand: Mapping, path: str, rules: Rules, out: Comparison
 def _sequences(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison, above: tuple[int, ...]) -> None:
     names = _names(ref)
     if len(ref) != len(cand):
-        out.differences.append(Difference("structure", path, _class(ref), _class(cand), "another length"))
+        out.differences.append(Difference("structure", path, _class(ref), _class(cand), "different lengths"))
         return
     if type(ref) is not type(cand):
         lost = bool(names) and _names(cand) != names
         serious = rules.structure == "strict" or (lost and rules.structure == "interface")
-        detail = "the field names are gone" if lost else "same members, another class"
+        detail = "the field names are lost" if lost else "same members, different class"
         out.differences.append(Difference("structure", path, _class(ref), _class(cand), detail, serious))
     for i, (left, right) in enumerate(zip(ref, cand, strict=True)):
         _walk(left, right, f"{path}.{names[i]}" if names else f"{path}[{i}]", rules, out, above)
@@ -407,14 +420,14 @@ def _numbers(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison) -> N
 
 def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison) -> None:
     def differ(kind: str, left: Any, right: Any, detail: str = "", serious: bool = True) -> None:
-        texts = [str(v).removeprefix("torch.") for v in (left, right)]
+        texts = both(lambda v: str(v).removeprefix("torch."), left, right)
         out.differences.append(Difference(kind, path, *texts, detail, serious))
 
     if ref.is_meta or cand.is_meta:
         if ref.device != cand.device:
             differ("device", ref.device, cand.device)
             return
-        differ("not compared", brief(ref), brief(cand), "meta tensors hold no values")
+        differ("not compared", brief(ref), brief(cand), "meta tensors have no values")
         return
     if ref.is_nested or cand.is_nested:
         if ref.is_nested != cand.is_nested or ref.layout != cand.layout:
@@ -434,35 +447,33 @@ def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison
     if ref.layout != cand.layout:
         differ("layout", ref.layout, cand.layout)
     if ref.requires_grad != cand.requires_grad:
-        words = [f"requires_grad={t.requires_grad}" for t in (ref, cand)]
-        differ("grad", *words, "only one of the two can be trained through", rules.requires_grad)
+        words = both(lambda t: f"requires_grad={t.requires_grad}", ref, cand)
+        differ("grad", *words, "only one of the two is differentiable", rules.requires_grad)
     if ref.is_inference() != cand.is_inference():
-        words = ["an inference tensor" if t.is_inference() else "a normal tensor" for t in (ref, cand)]
-        differ("memory", *words, "autograd takes no inference tensor", rules.memory)
+        words = both(lambda t: "an inference tensor" if t.is_inference() else "a normal tensor", ref, cand)
+        differ("memory", *words, "autograd does not accept inference tensors", rules.memory)
     if ref.is_quantized and cand.is_quantized:
-        words = [_quantisation(t) for t in (ref, cand)]
+        words = both(_quantisation, ref, cand)
         if words[0] != words[1]:
-            differ("quantisation", *words, "the integers mean other numbers")
+            differ("quantisation", *words, "the integers stand for different numbers")
     out.tensors += 1
     if ref.shape != cand.shape:
         return
     if _order(ref) != _order(cand):
-        words = [f"strides {list(t.stride())}" for t in (ref, cand)]
-        differ("memory", *words, "the elements lie in another order in memory", rules.memory)
+        words = both(lambda t: f"strides {list(t.stride())}", ref, cand)
+        differ("memory", *words, "the elements are in a different order in memory", rules.memory)
     gap = measure(ref, cand, rules)
     out.stats |= gap.stats
     out.floats += ref.dtype.is_floating_point or ref.dtype.is_complex
-    if not gap.stats.bit_equal and (count := _other_zeros(ref, cand)):
-        words = (
-            f"{count} of {ref.numel()} zeros have the other sign" if ref.numel() > 1 else "the zero has the other sign"
-        )
-        differ("value", "-0.0 and 0.0", "0.0 and -0.0", words, rules.signed_zero)
+    if not gap.stats.bit_equal and (zeros := _other_zeros(ref, cand)):
+        which = f"{zeros} of {ref.numel()} zeros have" if ref.numel() > 1 else "the zero has"
+        differ("value", "-0.0 and 0.0", "0.0 and -0.0", f"{which} the opposite sign", rules.signed_zero)
     if gap.beyond:
         left, right = plain(ref), plain(cand)
         if ref.numel() <= 8:
-            texts = [elements(left), elements(right)]
+            texts = both(elements, left, right)
         else:
-            texts = [f"{number(t[gap.index].item())} at {list(gap.index)}" for t in (left, right)]
+            texts = both(lambda t: f"{number(t[gap.index].item())} at {list(gap.index)}", left, right)
         at = f"at {list(gap.index)} " if ref.dim() else ""
         count = f"{gap.beyond} of {ref.numel()} elements" if ref.numel() > 1 else "the value"
         detail = f"{count} beyond rtol {gap.stats.rtol:.2g}, atol {gap.stats.atol:.2g}; "

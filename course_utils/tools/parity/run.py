@@ -14,7 +14,7 @@ from course_utils.core.cases import Case
 from course_utils.core.errors import one_line
 from course_utils.core.values import brief, leaves
 from course_utils.tools.parity.call import Outcome, call_once, released
-from course_utils.tools.parity.compare import Comparison, Rules, Stats, compare
+from course_utils.tools.parity.compare import Comparison, Rules, Stats, both, compare
 from course_utils.tools.parity.findings import HINTS, Collector, Finding, Where
 from course_utils.tools.parity.report import ParityReport
 from course_utils.tools.parity.state import Snapshot, moved, owned
@@ -74,7 +74,7 @@ class Run:
                             where,
                             "changed in place by a forward",
                             "",
-                            "too large to have been copied, so it was not put back",
+                            "too large to have been copied, so it was not restored",
                             hint="Load the weights again, and give a greater snapshot_mib.",
                         ),
                         0,
@@ -91,7 +91,7 @@ class Run:
 
     def _case(self, case: Case, mode: str, words: list[str], snapshot: Snapshot, probe: bool) -> bool:
         """All calls of one case. Returns whether the probe of the random numbers was made."""
-        lines: dict[str, dict] = {"reference": {}, "candidate": {}}
+        lines: dict[str, dict[Any, Any]] = {"reference": {}, "candidate": {}}
         grads = self.grads and not {"no_grad", "inference"} & set(words)
         probed = False
         for call in range(1, self.calls + 1):
@@ -142,7 +142,7 @@ class Run:
             if left.error is not None:
                 hint = "An exception or assert vanished in the conversion: a trace records neither."
                 self._add("raises", case, where, one_line(left.error), f"returns {brief(right.result)}", hint=hint)
-            else:
+            elif right.error is not None:
                 self._add("raises", case, where, f"returns {brief(left.result)}", one_line(right.error))
             return False
         rules = replace(
@@ -168,10 +168,13 @@ class Run:
         """Do the outputs of one side share memory where those of the other do not?"""
         if left.shares == right.shares:
             return True
-        texts = []
-        for ours, theirs in ((left.shares, right.shares), (right.shares, left.shares)):
-            only = [text for text in ours if text not in theirs]
-            texts.append(f"shares memory: {', '.join(only[:3])}" if only else "shares no memory")
+
+        def alone(side: Outcome) -> str:
+            other = right if side is left else left
+            only = [text for text in side.shares if text not in other.shares]
+            return f"shares memory: {', '.join(only[:3])}" if only else "shares no memory"
+
+        texts = both(alone, left, right)
         if self.rules.memory:
             self._add("memory", case, where, *texts, "an in-place edit of one would reach the other")
             return False
@@ -252,22 +255,24 @@ class Run:
         snapshot: Snapshot | None,
     ) -> None:
         """Do both sides draw alike? With a snapshot: is one result random where the other is not?"""
-        drawing = [f"draws from {', '.join(o.drew)}" if o.drew else "draws no random numbers" for o in (left, right)]
+        drawing = both(
+            lambda o: f"draws from {', '.join(o.drew)}" if o.drew else "draws no random numbers", left, right
+        )
         if snapshot is not None and left.error is None and right.error is None:
             varies = []
             for fn, outcome in ((self.reference, left), (self.candidate, right)):
                 other = self._again(fn, case, self.seed + 7919, words, snapshot)
                 varies.append(other.error is None and not compare(outcome.result, other.result, Rules(0.0, 0.0)).equal)
             if varies[0] != varies[1]:
-                texts = [
-                    f"{draws}; {'another' if v else 'the same'} result for another seed"
-                    for draws, v in zip(drawing, varies, strict=True)
-                ]
+                texts = both(
+                    lambda pair: f"{pair[0]}; {'a different' if pair[1] else 'the same'} result with another seed",
+                    *zip(drawing, varies, strict=True),
+                )
                 self.one_sided.add(where.mode)
                 self._add("randomness", case, where, *texts, "one side is random, the other is not")
         if where.mode not in self.one_sided and moved(left.streams, right.streams):
             if left.drew == right.drew:
-                drawing = [f"{drawing[0]} up to one place", f"{drawing[1]} up to another"]
+                drawing = (f"{drawing[0]} up to one state", f"{drawing[1]} up to a different one")
             detail = "the generators are left in different states"
             self._add("randomness", case, replace(where, path="random stream"), *drawing, detail)
 
@@ -301,12 +306,12 @@ class Run:
                 return
             follows.append(not compare(first.result, other.result, Rules()).equal)
         if follows == [True, False]:
-            texts = [f"{there}() changes the result" if f else f"{there}() changes nothing" for f in follows]
+            texts = both(lambda f: f"{there}() changes {'the result' if f else 'nothing'}", *follows)
             self._add("mode", case, where, *texts, f"the candidate ignores {here}() and {there}()")
 
     def _grads(self, left: Outcome, right: Outcome, case: Case, where: Where) -> None:
         if left.grad_error is not None or right.grad_error is not None:
-            errors = [one_line(o.grad_error) if o.grad_error else "gives gradients" for o in (left, right)]
+            errors = both(lambda o: one_line(o.grad_error) if o.grad_error else "returns gradients", left, right)
             if left.grad_error is not None and right.grad_error is not None:
                 self.found.note(f"gradients of {case.name}: both raise: {errors[0]}")
             else:
@@ -328,7 +333,7 @@ class Run:
             if value is None or other is None:
                 present = other if value is None else value
                 if present is not None and bool(present.any()):
-                    texts = ["none" if g is None else brief(g) for g in (value, other)]
+                    texts = both(lambda g: "none" if g is None else brief(g), value, other)
                     self._add("grad", case, at, *texts, "only one side has a gradient", key="absent")
                 continue
             for d in compare(value, other, rules, at.path).differences:
@@ -352,8 +357,8 @@ class Run:
             note(f"both raise on {name if count == 1 else f'{count} cases, such as {name}'}: {words}")
         for option, texts in self.passed.items():
             first, *more = dict.fromkeys(texts)
-            count = f", and {len(more)} more" if more else ""
-            note(f"{first}{count}; {option}=True makes it a finding")
+            others = f", and {len(more)} more" if more else ""
+            note(f"{first}{others}; {option}=True makes it a finding")
         if self.both_raised and not total:
             note("every call raised: no output was compared")
         elif not total:
@@ -361,7 +366,7 @@ class Run:
         elif not self.floats:
             note("no floating-point value was compared")
         if total and self.zero and self.stats.elements:
-            note("the outputs are all zero: this check proves little; use weights that give other values")
+            note("the outputs are all zero: this check proves little; use weights that give nonzero outputs")
         elif total and self.nan and self.stats.elements:
             note("the outputs are all NaN: this check proves little")
         elif total and not self.stats.elements:
@@ -414,6 +419,6 @@ def _switch(words: list[str], modules: dict[str, list[nn.Module]], found: Collec
             except Exception as error:
                 raised[side] = one_line(error)
     if raised and found is not None:
-        texts = [raised.get(side, "switches") for side in ("reference", "candidate")]
+        texts = both(lambda side: raised.get(side, "switches"), "reference", "candidate")
         found.add(Finding("mode", where, *texts, f"{wanted[0]}() raises", hint=HINTS["mode"]), 0)
     return not raised

@@ -142,13 +142,13 @@ class _Slot:
     def get(self) -> Any:
         if self.table is not None:
             return self.table.get(self.name, _MISSING)
-        compiled = self.module._c
+        compiled: Any = self.module._c if self.module is not None else None
         return compiled.getattr(self.name) if compiled.hasattr(self.name) else _MISSING
 
     def put(self, value: Any) -> None:
         if self.get() is value:
             return
-        if self.module is None:
+        if self.module is None and self.table is not None:
             self.table[self.name] = value
         elif value is _MISSING:
             delattr(self.module, self.name)
@@ -237,7 +237,8 @@ class Snapshot:
         for inner, module in _modules(root):
             seen = dict((*module.named_buffers(recurse=False), *module.named_parameters(recurse=False)))
             for name in _attribute_names(module):
-                value = module._c.getattr(name)
+                compiled: Any = module._c
+                value = compiled.getattr(name)
                 path = ".".join(p for p in (prefix, inner, name) if p)
                 if isinstance(value, Tensor) and name not in seen:
                     yield _Slot(side, path, path, table={path: value})
@@ -260,7 +261,7 @@ class Snapshot:
         found = {
             slot: _present(slot.get())
             for slot, base in self._fixed.items()
-            if slot.table.get(slot.name, _MISSING) is not base.value and not _same(slot.get(), base.value)
+            if slot.get() is not base.value and not _same(slot.get(), base.value)
         }
         seen: dict[int, bool] = {}
         for saved, contents in self._joined:
@@ -335,7 +336,7 @@ def _present(value: Any) -> _Saved:
 def _assigns(module: torch.jit.ScriptModule) -> bool:
     """Can a call assign to an attribute? Only prim::SetAttr does; methods not seen count as assigning."""
     try:
-        graph = module.inlined_graph
+        graph: Any = module.inlined_graph
     except Exception:  # no forward method
         return True
     return any(graph.findNode(kind) is not None for kind in ("prim::SetAttr", "prim::CallMethod"))
