@@ -124,12 +124,16 @@ def test_check_knows_no_other_exercise(course: manifest.Course) -> None:
 @pytest.mark.parametrize(
     ("cell_id", "source", "problem"),
     [
-        ("answer-90-2", 'word = "graphs"\ncheck("90.2", word)', "the worked answer must be passed, and is\n△ 90.2"),
+        (
+            "answer-90-2",
+            'word = "graphs"\ncheck("90.2", word)',
+            'the worked answer must get "passed", and gets\n△ 90.2',
+        ),
         ("answer-90-2", 'word = ...\n### BEGIN SOLUTION\nword = 5\n### END SOLUTION\ncheck("90.2", word)', "TypeError"),
         (
             "answer-90-2",
             'word = "trace"\ncheck("90.2", word)',
-            "the untouched exercise must be not attempted, and is\n✓",
+            'the untouched exercise must get "not attempted", and gets\n✓',
         ),
         ("answer-90-2", 'word = "trace"', "no cell ends in check"),
         ("setup", "1 / 0", "raises ZeroDivisionError"),
@@ -158,7 +162,7 @@ def test_an_answer_with_another_outcome_is_a_problem(course: manifest.Course) ->
     few, _, long, short, fine = check_exercise.answers_of(exercise, some)
     assert [line.ok for line in (few, long, short, fine)] == [False, True, False, True]
     assert "2 wrong answers, at least 3" in few.text
-    assert "wrong answer short must get not yet with '5 letters', and gets\n△ 90.2" in short.text
+    assert "wrong answer short must get \"not yet\" with '5 letters', and gets\n△ 90.2" in short.text
 
 
 def test_a_new_exercise_of_the_real_course_works_at_once_and_says_what_is_left(tmp_path: Path) -> None:

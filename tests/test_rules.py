@@ -289,6 +289,11 @@ def make_target_gone(root: Path) -> None:
     replace(root / "README.md", "# A tiny course", "# A tiny course\n\nThen run " + "make refresh.")
 
 
+@plant("named_commands_exist", "README.md, line 3", "make refresh")
+def make_target_gone_after_a_colon(root: Path) -> None:
+    replace(root / "README.md", "# A tiny course", "# A tiny course\n\nTo install: " + "make refresh")
+
+
 @plant("named_commands_exist", LESSON, "course statistics")
 def course_command_gone(root: Path) -> None:
     add_text(root, "Look at `" + "course statistics`.")

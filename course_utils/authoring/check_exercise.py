@@ -61,7 +61,7 @@ def notebooks_of(course: Course, exercise: Exercise) -> Iterator[Line]:
         elif outcome.status is wanted:
             yield Line(True, f"{what}: {wanted}")
         else:
-            yield Line(False, f"{what} must be {wanted}, and is\n{outcome!r}")
+            yield Line(False, f'{what} must get "{wanted}", and gets\n{outcome!r}')
 
 
 def outcome_of(sources: Iterable[str], exercise_id: str) -> exercises.Outcome | None:
@@ -103,5 +103,5 @@ def answers_of(exercise: Exercise, mine: Sequence[Any]) -> Iterator[Line]:
         if outcome.status == answer.status and answer.part in repr(outcome):
             yield Line(True, f"{what}: {outcome.what or outcome.status}")
         else:
-            wanted = f"{answer.status} with {answer.part!r}" if answer.part else answer.status
+            wanted = f'"{answer.status}"' + (f" with {answer.part!r}" if answer.part else "")
             yield Line(False, f"{what} must get {wanted}, and gets\n{outcome!r}")

@@ -83,7 +83,8 @@ def _relative(course: Course, name: str, target: str) -> str | None:
 # Only where a name must follow: after words such as "run make" and "see course", in brackets or backquotes, or at the
 # beginning of a line. "To make sure" and "the course follows" are English.
 _NAMED = re.compile(
-    r"(?:`|\b(?:[Rr]un|[Ss]ee|[Bb]y|[Ww]ith|[Tt]hen|[Uu]se) |(?<!\w)\()(make|course) ([a-z][\w-]*)"
+    r"(?:`|\b(?:[Rr]un|[Ss]ee|[Bb]y|[Ww]ith|[Tt]hen|[Uu]se) |: |(?<!\w)\()(make|course) "
+    r"(?!(?:the|an?|its?|every|what|sure)\b)([a-z][\w-]*)"
     r"|^[ \t$|@+-]*(?:run: |entry: |# )?(make|course) ([a-z][\w-]*)[ \t]*(?:#|$|[A-Z]+=)"
     r"|-m (course_utils(?:\.authoring)?) ([a-z][\w-]*)|\$\((AUTHORING)\) ([a-z][\w-]*)",
     re.MULTILINE,
