@@ -20,13 +20,14 @@ if sys.version_info[:3] == (3, 13, 0):
 
 _HOME = {
     "assert_parity": "tools.parity",
-    "batch_sizes": "tools.parity",
+    "batch_sizes": "core.cases",
     "bisect_difference": "tools.bisection",
     "bisect_script": "tools.bisection",
-    "Case": "tools.parity",
+    "Case": "core.cases",
     "check": "classroom.exercises",
     "check_parity": "tools.parity",
     "compare_speed": "tools.speed",
+    "CourseError": "core.errors",
     "find_divergence": "tools.divergence",
     "hint": "classroom.exercises",
     "inspect": "tools.archive",

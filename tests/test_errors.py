@@ -1,6 +1,8 @@
 """One sentence from an exception of torch: the real ones, raised here."""
 # No `from __future__ import annotations` here: this file holds code that is scripted.
 
+import importlib
+import pkgutil
 import warnings
 from collections.abc import Callable
 
@@ -8,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from course_utils.core.errors import compiled_line, one_line
+from course_utils.core.errors import CourseError, compiled_line, one_line
 
 
 def refuses(x: Tensor) -> Tensor:
@@ -124,6 +126,14 @@ def test_a_long_message_is_cut() -> None:
     assert line.endswith("x…") and len(line) == len("ValueError: ") + 400
 
 
+def test_a_traceback_that_marks_no_line_ends_in_the_cause() -> None:
+    error = RuntimeError(
+        "The following operation failed in the TorchScript interpreter.\n"
+        "Traceback of TorchScript (most recent call last):\n  in forward\nRuntimeError: sizes do not match\n"
+    )
+    assert one_line(error) == "RuntimeError: sizes do not match"
+
+
 def test_a_type_is_said_once() -> None:
     assert one_line(RuntimeError("RuntimeError: RuntimeError: it failed")) == "RuntimeError: it failed"
     assert one_line(ValueError("RuntimeError: it failed")) == "ValueError: RuntimeError: it failed"
@@ -132,3 +142,16 @@ def test_a_type_is_said_once() -> None:
 def test_the_numbers_of_values_are_left_out() -> None:
     error = ValueError("no such export  [Caused by the value '110 defined in (%110 : Long()\n = onnx::Constant())' …]")
     assert one_line(error) == "ValueError: no such export"
+
+
+def test_every_exception_of_core_and_tools_is_one_of_the_course() -> None:
+    import course_utils.core
+    import course_utils.tools
+
+    found = []
+    for room in (course_utils.core, course_utils.tools):
+        for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
+            for kind in vars(importlib.import_module(module.name)).values():
+                if isinstance(kind, type) and issubclass(kind, Exception) and kind.__module__ == module.name:
+                    found.append(kind)
+    assert len(found) > 5 and [kind.__name__ for kind in found if not issubclass(kind, CourseError)] == []

@@ -1074,7 +1074,7 @@ def test_attributes_lists_and_edited_weights_are_put_back():
 def test_a_weight_too_large_to_copy_is_reported():
     report = check_parity(Clamps(), Clamps(), torch.ones(2), snapshot_mib=0)
     spoilt = [f for f in report.findings if f.kind == "state"]
-    assert spoilt and "not put back" in spoilt[0].detail and "snapshot_mib" in spoilt[0].hint
+    assert spoilt and "not restored" in spoilt[0].detail and "snapshot_mib" in spoilt[0].hint
 
 
 def test_shared_buffers_do_not_leak_from_one_side_to_the_other():
@@ -1322,7 +1322,7 @@ def test_assert_parity_raises_with_the_report():
             "both raise on 2 cases, such as input 1: reference ValueError: not today; candidate",
         ),
         (nn.Linear(3, 3).train(), nn.Linear(3, 3).eval(), x23, "train mode, the candidate in eval mode"),
-        (Ordered(), Outputs(), x23, "another class of dict"),
+        (Ordered(), Outputs(), x23, "different class of dict"),
     ],
 )
 def test_a_check_that_says_little_says_so(reference, candidate, inputs, words):

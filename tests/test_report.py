@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import course_utils.tools
 from course_utils.core.report import (
     Html,
     Report,
@@ -146,7 +149,7 @@ def test_the_first_cell_can_be_a_head_and_rows_can_be_shaded() -> None:
 def test_a_table_takes_its_colours_from_the_theme_and_fits_a_narrow_window() -> None:
     page = html_table(("route", "what was seen"), [("export", "x" * 300)])
     assert "currentColor" in page and "overflow-wrap:anywhere" in page and "table-layout:auto" in page
-    assert "min-width:6ch" in page and "min-width:14ch" in page  # a short word whole, a long one broken
+    assert "min-width:7ch" in page and "min-width:10ch" in page  # a short word whole, a long one broken
     assert "#" not in page.replace("&#", "")  # no fixed colour
 
 
@@ -155,3 +158,22 @@ def test_lists_and_headlines() -> None:
     assert html_list([]) == "" and html_code("") == ""
     assert words_of(html_headline("done", True, "3 cases")) == "✓ done 3 cases"
     assert "✓" not in html_headline("done") and html_block("", "<p>x</p>").count("\n") == 0
+
+
+def kinds_of_report(base: type[Report] = Report) -> list[type[Report]]:
+    return [kind for child in base.__subclasses__() for kind in (child, *kinds_of_report(child))]
+
+
+def test_every_report_of_a_tool_has_what_callers_ask_for() -> None:
+    for module in pkgutil.walk_packages(course_utils.tools.__path__, "course_utils.tools."):
+        importlib.import_module(module.name)
+    kinds = [kind for kind in kinds_of_report() if kind.__module__.startswith("course_utils.")]
+    assert len(kinds) >= 2
+    for kind in kinds:
+        own = {name for base in kind.__mro__ for name in vars(base)} | set(getattr(kind, "__dataclass_fields__", {}))
+        assert {"headline", "findings", "ok"} <= own, kind
+        assert kind.text is not Report.text and kind.__bool__ is Report.__bool__, kind
+        assert kind.__str__ is Report.__str__ and kind.__repr__ is Report.__repr__, kind
+        # A property of the base would silently become the default of a field with its name.
+        fields = getattr(kind, "__dataclass_fields__", {}).values()
+        assert not [field.name for field in fields if isinstance(field.default, property)], kind

@@ -57,9 +57,9 @@ def compiled_line(error: BaseException) -> str:
 
 def _cause(text: str) -> str:
     text = _NODE.sub("", text.split(_PYTHON_FRAMES)[0])
-    if _COMPILED in text and _HERE in text:
-        after = text.rsplit(_HERE, 1)[1].splitlines()
-        for line in after:
+    if _COMPILED in text:  # code without debug information is not shown: then nothing is marked
+        after = text.rsplit(_HERE if _HERE in text else _COMPILED, 1)[1].splitlines()
+        for line in after[1:]:
             if line.strip() and not line[0].isspace():
                 return line.strip()
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -22,9 +22,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 WIDTH = 110  # characters in a line of plain text
-_CELL = "border:1px solid currentColor;padding:0.3em 0.5em;text-align:left;vertical-align:baseline;"
+_CELL = "border:1px solid currentColor;padding:0.3em 0.4em;text-align:left;vertical-align:baseline;"
 _WRAPS = "overflow-wrap:anywhere;white-space:normal"
-_LONGEST_WORD = 14  # characters; a word up to this length is not broken in a narrow window
+_LONGEST_WORD = 10  # characters; a word up to this length is not broken in a narrow window
 _SHADES = {"ok": "transparent", "warning": "rgba(200,150,0,0.18)", "problem": "rgba(200,60,60,0.18)"}
 
 
@@ -136,7 +136,7 @@ def html_headline(headline: str, ok: bool | None = None, below: str = "") -> Htm
     """The first line, with ✓ or ✗ unless ``ok`` is None; ``below`` is a line in plain weight."""
     mark = "" if ok is None else "✓ " if ok else "✗ "
     more = f"<br>{html_text(below)}" if below else ""
-    return Html(f'<p style="margin:0.3em 0"><strong>{mark}{html_text(headline)}</strong>{more}</p>')
+    return Html(f'<p style="margin:0.3em 0;max-width:100%"><strong>{mark}{html_text(headline)}</strong>{more}</p>')
 
 
 def html_table(
@@ -173,7 +173,7 @@ def html_table(
         body.append(f"<tr>{''.join(cells)}</tr>")
     # JupyterLab's own style makes all columns equally wide (table-layout: fixed).
     return Html(
-        '<table style="border-collapse:collapse;table-layout:auto;font-size:90%;max-width:100%">'
+        '<table style="border-collapse:collapse;table-layout:auto;font-size:90%;margin:0.3em 0;max-width:100%">'
         + (f"<thead><tr>{head}</tr></thead>" if heads else "")
         + f"<tbody>{''.join(body)}</tbody></table>"
     )
@@ -187,7 +187,7 @@ def html_list(items: Iterable[object], *, ordered: bool = False, title: str = ""
 
 
 def html_paragraph(text: object) -> Html:
-    return Html(f'<p style="margin:0.3em 0">{html_text(text)}</p>')
+    return Html(f'<p style="margin:0.3em 0;max-width:100%">{html_text(text)}</p>')
 
 
 def html_block(*parts: str) -> Html:
@@ -196,6 +196,6 @@ def html_block(*parts: str) -> Html:
 
 
 def _least_width(cells: Iterable[object]) -> int:
-    """Of a column, in characters: its longest word, up to a limit."""
+    """Of a column, in characters: its longest word, up to a limit, and a little more for bold letters."""
     words = [word for cell in cells if not isinstance(cell, Html) for word in str(cell).split()]
-    return min(max(map(len, words), default=1), _LONGEST_WORD)
+    return min(max(map(len, words), default=1) + 1, _LONGEST_WORD)

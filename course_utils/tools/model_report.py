@@ -206,7 +206,13 @@ class ModelReport(Report):
         for stage, meaning in STAGES.items():
             outcome = self.outcomes.get(stage, NOT_RUN)
             found = "".join(_shown(entry) for entry in self.entries if entry.stage == stage) or "no entry"
-            rows.append((Html(f"{stage}<br><small>{meaning}</small>"), f"{OUTCOMES[outcome]} {outcome}", Html(found)))
+            rows.append(
+                (
+                    Html(f'{stage}<br><small style="font-weight:normal">{meaning}</small>'),
+                    f"{OUTCOMES[outcome]} {outcome}",
+                    Html(found),
+                )
+            )
             states.append(_STATES.get(outcome, "ok"))
         table = html_table(("stage", "outcome", "what was seen"), rows, row_heads=True, states=states)
         return html_block(html_headline(self.headline, self.ok, _circumstances(date)), table)

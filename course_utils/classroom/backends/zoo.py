@@ -172,18 +172,29 @@ class Zoo(Report):
         return f"{self.origin}\n{text_table(heads, rows)}"
 
     def _repr_html_(self) -> str:
-        key = f"= {VERDICTS['equal']} · ≈ {VERDICTS['close']}, with the difference as a fraction of it"
+        key = (
+            f"= {VERDICTS['equal']} · ≈ {VERDICTS['close']}, with the difference as a fraction of it; "
+            "traced and scripted models are run at two sizes"
+        )
         return html_block(html_headline(self.headline, below=key), *self.html_parts())
 
     def html_parts(self) -> list[str]:
-        rows = []
-        for row in self.rows:
-            cells = [
-                "\n".join(": ".join([*STEPS[k].split(", ")[1:], row.steps[k].text]) for k in keys if k in row.steps)
-                for keys in _COLUMNS.values()
-            ]
-            rows.append((f"{row.model}\n{row.millions:.1f} million, {row.size or '–'} px", *cells, row.details))
+        rows = [
+            (
+                f"{row.model}\n{row.millions:.1f} million, {row.size or '–'} px",
+                *(_cell({k: row.steps[k] for k in keys if k in row.steps}) for keys in _COLUMNS.values()),
+                row.details,
+            )
+            for row in self.rows
+        ]
         return [html_table(("model, weights, size", *_COLUMNS, "remarks"), rows, row_heads=True)]
+
+
+def _cell(steps: dict[str, Step]) -> str:
+    """What a column says of one model: once where both sizes end alike, else a line for each."""
+    if len({step.verdict for step in steps.values()}) == 1:
+        return max((step.text for step in steps.values()), key=len)
+    return "\n".join(": ".join([*STEPS[k].split(", ")[1:], step.text]) for k, step in steps.items())
 
 
 # --- one model -------------------------------------------------------------------------------------------------------

@@ -319,7 +319,7 @@ def _walk(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison, above: 
         detail = "no rule says when two such objects are equal"
         out.differences.append(Difference("not compared", path, _class(ref), _class(cand), detail))
     elif (same := _same(ref, cand)) is None:
-        detail = "its == gives neither True nor False"
+        detail = "its == returns neither True nor False"
         out.differences.append(Difference("not compared", path, _class(ref), _class(cand), detail))
     elif not same:
         out.differences.append(Difference("value", path, brief(ref), brief(cand)))
@@ -338,7 +338,7 @@ def _records(
 ) -> None:
     """The fields of two objects of one class."""
     if ref.keys() != cand.keys():
-        out.differences.append(Difference("structure", path, brief(list(ref)), brief(list(cand)), "other fields"))
+        out.differences.append(Difference("structure", path, brief(list(ref)), brief(list(cand)), "different fields"))
     for name in ref:
         if name in cand:
             _walk(ref[name], cand[name], f"{path}.{name}", rules, out, above)
@@ -370,14 +370,14 @@ def _dicts(
                 path,
                 brief(list(ref)),
                 brief(list(cand)),
-                "the keys come in another order",
+                "the keys are in a different order",
                 serious,
             )
         )
     if type(ref) is not type(cand):
         serious = rules.structure == "strict"
         out.differences.append(
-            Difference("structure", path, type(ref).__name__, type(cand).__name__, "another class of dict", serious)
+            Difference("structure", path, type(ref).__name__, type(cand).__name__, "a different class of dict", serious)
         )
     for key in ref:
         if key in cand:
@@ -387,12 +387,12 @@ def _dicts(
 def _sequences(ref: Any, cand: Any, path: str, rules: Rules, out: Comparison, above: tuple[int, ...]) -> None:
     names = _names(ref)
     if len(ref) != len(cand):
-        out.differences.append(Difference("structure", path, _class(ref), _class(cand), "another length"))
+        out.differences.append(Difference("structure", path, _class(ref), _class(cand), "different lengths"))
         return
     if type(ref) is not type(cand):
         lost = bool(names) and _names(cand) != names
         serious = rules.structure == "strict" or (lost and rules.structure == "interface")
-        detail = "the field names are gone" if lost else "same members, another class"
+        detail = "the field names are lost" if lost else "same members, different class"
         out.differences.append(Difference("structure", path, _class(ref), _class(cand), detail, serious))
     for i, (left, right) in enumerate(zip(ref, cand, strict=True)):
         _walk(left, right, f"{path}.{names[i]}" if names else f"{path}[{i}]", rules, out, above)
@@ -427,7 +427,7 @@ def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison
         if ref.device != cand.device:
             differ("device", ref.device, cand.device)
             return
-        differ("not compared", brief(ref), brief(cand), "meta tensors hold no values")
+        differ("not compared", brief(ref), brief(cand), "meta tensors have no values")
         return
     if ref.is_nested or cand.is_nested:
         if ref.is_nested != cand.is_nested or ref.layout != cand.layout:
@@ -448,26 +448,26 @@ def _tensors(ref: Tensor, cand: Tensor, path: str, rules: Rules, out: Comparison
         differ("layout", ref.layout, cand.layout)
     if ref.requires_grad != cand.requires_grad:
         words = both(lambda t: f"requires_grad={t.requires_grad}", ref, cand)
-        differ("grad", *words, "only one of the two can be trained through", rules.requires_grad)
+        differ("grad", *words, "only one of the two is differentiable", rules.requires_grad)
     if ref.is_inference() != cand.is_inference():
         words = both(lambda t: "an inference tensor" if t.is_inference() else "a normal tensor", ref, cand)
         differ("memory", *words, "autograd does not accept inference tensors", rules.memory)
     if ref.is_quantized and cand.is_quantized:
         words = both(_quantisation, ref, cand)
         if words[0] != words[1]:
-            differ("quantisation", *words, "the integers mean other numbers")
+            differ("quantisation", *words, "the integers stand for different numbers")
     out.tensors += 1
     if ref.shape != cand.shape:
         return
     if _order(ref) != _order(cand):
         words = both(lambda t: f"strides {list(t.stride())}", ref, cand)
-        differ("memory", *words, "the elements lie in another order in memory", rules.memory)
+        differ("memory", *words, "the elements are in a different order in memory", rules.memory)
     gap = measure(ref, cand, rules)
     out.stats |= gap.stats
     out.floats += ref.dtype.is_floating_point or ref.dtype.is_complex
     if not gap.stats.bit_equal and (zeros := _other_zeros(ref, cand)):
         which = f"{zeros} of {ref.numel()} zeros have" if ref.numel() > 1 else "the zero has"
-        differ("value", "-0.0 and 0.0", "0.0 and -0.0", f"{which} the other sign", rules.signed_zero)
+        differ("value", "-0.0 and 0.0", "0.0 and -0.0", f"{which} the opposite sign", rules.signed_zero)
     if gap.beyond:
         left, right = plain(ref), plain(cand)
         if ref.numel() <= 8:

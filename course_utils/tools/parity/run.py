@@ -74,7 +74,7 @@ class Run:
                             where,
                             "changed in place by a forward",
                             "",
-                            "too large to have been copied, so it was not put back",
+                            "too large to have been copied, so it was not restored",
                             hint="Load the weights again, and give a greater snapshot_mib.",
                         ),
                         0,
@@ -265,14 +265,14 @@ class Run:
                 varies.append(other.error is None and not compare(outcome.result, other.result, Rules(0.0, 0.0)).equal)
             if varies[0] != varies[1]:
                 texts = both(
-                    lambda pair: f"{pair[0]}; {'another' if pair[1] else 'the same'} result for another seed",
+                    lambda pair: f"{pair[0]}; {'a different' if pair[1] else 'the same'} result with another seed",
                     *zip(drawing, varies, strict=True),
                 )
                 self.one_sided.add(where.mode)
                 self._add("randomness", case, where, *texts, "one side is random, the other is not")
         if where.mode not in self.one_sided and moved(left.streams, right.streams):
             if left.drew == right.drew:
-                drawing = (f"{drawing[0]} up to one place", f"{drawing[1]} up to another")
+                drawing = (f"{drawing[0]} up to one state", f"{drawing[1]} up to a different one")
             detail = "the generators are left in different states"
             self._add("randomness", case, replace(where, path="random stream"), *drawing, detail)
 
@@ -311,7 +311,7 @@ class Run:
 
     def _grads(self, left: Outcome, right: Outcome, case: Case, where: Where) -> None:
         if left.grad_error is not None or right.grad_error is not None:
-            errors = both(lambda o: one_line(o.grad_error) if o.grad_error else "gives gradients", left, right)
+            errors = both(lambda o: one_line(o.grad_error) if o.grad_error else "returns gradients", left, right)
             if left.grad_error is not None and right.grad_error is not None:
                 self.found.note(f"gradients of {case.name}: both raise: {errors[0]}")
             else:
@@ -366,7 +366,7 @@ class Run:
         elif not self.floats:
             note("no floating-point value was compared")
         if total and self.zero and self.stats.elements:
-            note("the outputs are all zero: this check proves little; use weights that give other values")
+            note("the outputs are all zero: this check proves little; use weights that give nonzero outputs")
         elif total and self.nan and self.stats.elements:
             note("the outputs are all NaN: this check proves little")
         elif total and not self.stats.elements:
