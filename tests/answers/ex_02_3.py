@@ -45,7 +45,7 @@ def break_kept():
     return Answer
 
 
-@wrong("It returns the scores of a different head")
+@wrong("It answers with the scores of another head")
 def sure_of_one_row():
     class Answer(Base):
         def forward(self, x):
@@ -79,7 +79,7 @@ def all_stages_then_choose():
     return Answer
 
 
-@wrong("but `exits` is not")
+@wrong("The scores are right, `exits` is not")
 def last_head_not_counted():
     class Answer(Base):
         def forward(self, x):
@@ -95,7 +95,7 @@ def last_head_not_counted():
     return Answer
 
 
-@wrong("Instances of your class do not compile")
+@wrong("Its objects do not compile")
 def empty_list_of_exits():
     class Answer(Base):
         def __init__(self, stages, heads, least):
@@ -193,12 +193,12 @@ def as_sure_as_least():
     return Answer
 
 
-@wrong("Your answer is not a class of modules")
+@wrong("The answer is not a class of modules")
 def an_object():
     return flag_instead_of_return()([], [], 0.5)
 
 
-@wrong("not the scores of any head")
+@wrong("the scores of no head")
 def gives_probabilities():
     class Answer(Base):
         def forward(self, x):

@@ -79,7 +79,7 @@ def never_longer():
     return Answer
 
 
-@wrong("although the cached one is long enough")
+@wrong("although a longer one is there")
 def made_for_each_length():
     class Answer(Typed):
         def forward(self, x):
@@ -249,6 +249,6 @@ def table_alone():
     return Answer
 
 
-@wrong("Your answer is not a class of modules")
+@wrong("The answer is not a class of modules")
 def an_object():
     return longer_than_needed()()

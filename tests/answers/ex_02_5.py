@@ -51,7 +51,7 @@ def ignored():
     return Answer
 
 
-@wrong("It compiles, but the call fails")
+@wrong("It compiles, and the call fails")
 def unused_and_called():
     class Answer(Base):
         @torch.jit.unused
@@ -213,7 +213,7 @@ def prints_large_batches():
     return Answer
 
 
-@wrong("`features` of the saved model returns a different shape")
+@wrong("`features` of the saved model gives another shape")
 def features_not_flat():
     class Answer(Base):
         @torch.jit.export

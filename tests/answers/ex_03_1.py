@@ -20,12 +20,12 @@ def negative_and_quiet():
     return -torch.tensor([0.1, 0.2, 0.3, 0.4])
 
 
-@wrong("Your answer is not a tensor")
+@wrong("The answer is not a tensor")
 def a_list():
     return [0.0, 0.0, 0.0, 5.0]
 
 
-@wrong("raises for this input")
+@wrong("refuses this input")
 def a_number():
     return torch.tensor(5.0)
 

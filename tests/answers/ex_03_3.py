@@ -5,7 +5,7 @@ import torch
 from tests.answers import right, wrong
 
 
-@wrong("The trace has the right values but the wrong gradient")
+@wrong("The trace has the right values and the wrong gradient")
 def no_grad_again():
     def balanced_in_trace(x):
         with torch.no_grad():
@@ -15,7 +15,7 @@ def no_grad_again():
     return balanced_in_trace
 
 
-@wrong("The function itself has the right values but the wrong gradient")
+@wrong("The function itself has the right values and the wrong gradient")
 def nothing_stopped():
     def balanced_in_trace(x):
         return x / x.abs().max()

@@ -87,12 +87,12 @@ def only_one_function():
     return save_json
 
 
-@wrong("does not return a pair")
+@wrong("is not a pair")
 def only_the_model():
     return save_json, lambda path: torch.jit.load(path)
 
 
-@wrong("raises an error that is not a ValueError")
+@wrong("raises another error than a ValueError")
 def a_key_error():
     def load(path):
         with zipfile.ZipFile(path) as file:
@@ -190,6 +190,6 @@ def as_a_tuple():
     return save_json, load
 
 
-@wrong("The pair is in the wrong order")
+@wrong("The pair is in the other order")
 def swapped():
     return save_json, lambda path: load_json(path)[::-1]

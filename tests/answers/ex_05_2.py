@@ -62,7 +62,7 @@ def effects_on_call_only():
     return lambda path: told(path, runs=lambda r: any(x.when == "when called" for x in r.runs))
 
 
-@wrong("does not return the dict with the three names")
+@wrong("not the dict with the three names")
 def the_report_itself():
     return archive.inspect
 

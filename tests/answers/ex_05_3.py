@@ -58,7 +58,7 @@ def testzip_alone():
     return lambda path: by_questions(path, damaged=lambda file: "damaged" if file.testzip() else "fine")
 
 
-@wrong("For the first half of an archive, the word that you return is wrong")
+@wrong("For the first half of an archive, your word is wrong")
 def every_non_zip_is_no_model():
     def diagnose(path):
         word = by_questions(path)
@@ -67,7 +67,7 @@ def every_non_zip_is_no_model():
     return diagnose
 
 
-@wrong("For a zip with a photo, the word that you return is wrong")
+@wrong("For a zip with a photo, your word is wrong")
 def every_zip_is_a_model():
     def diagnose(path):
         word = by_questions(path)
@@ -76,7 +76,7 @@ def every_zip_is_a_model():
     return diagnose
 
 
-@wrong("For an empty file, the word that you return is wrong")
+@wrong("For an empty file, your word is wrong")
 def empty_is_cut_off():
     return lambda path: "cut off" if by_questions(path) == "empty" else by_questions(path)
 
@@ -136,6 +136,6 @@ def in_memory():
     return diagnose
 
 
-@wrong("For a path that does not exist, the word that you return is wrong")
+@wrong("For a path that does not exist, your word is wrong")
 def missing_is_empty():
     return lambda path: "empty" if by_questions(path) == "missing" else by_questions(path)

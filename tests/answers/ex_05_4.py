@@ -70,12 +70,12 @@ class WithDict(nn.Module):
         return words
 
 
-@wrong("the module has no method `read`")
+@wrong("After saving and loading there is no `read`")
 def without_export():
     return lambda net, labels: torch.jit.script(NotExported(net, labels))
 
 
-@wrong("the module has no method `read`")
+@wrong("After saving and loading there is no `read`")
 def attached_afterwards():
     def packed(net, labels):
         module = torch.jit.script(Base(net, labels))
@@ -85,7 +85,7 @@ def attached_afterwards():
     return packed
 
 
-@wrong("does not return a compiled module")
+@wrong("is not compiled")
 def not_scripted():
     return lambda net, labels: Exported(net, labels)
 

@@ -153,7 +153,7 @@ def by_another_pass():
     return unused
 
 
-@wrong("does not return a number of nodes")
+@wrong("not a number of nodes")
 def a_list_of_them():
     return lambda graph: [node for node in graph.nodes() if not list(node.outputs())]
 

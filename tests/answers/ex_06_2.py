@@ -94,12 +94,12 @@ def what_was_there_before():
     return changes
 
 
-@wrong("does not return a dict with one entry for each name")
+@wrong("not a dict with one entry for each name")
 def one_dict_for_all():
     return lambda graph, names: difference(counted(graph), counted(after_pass(names[0], graph)))
 
 
-@wrong("you return no dict of changes")
+@wrong("there is no dict of changes")
 def totals_only():
     def changes(graph, names):
         total = sum(counted(graph).values())

@@ -44,7 +44,7 @@ def groups_forgotten():
     return costliest
 
 
-@wrong("does not return the name of a convolution")
+@wrong("is not the name of a convolution")
 def the_whole_scope():
     def costliest(traced):
         costs = {
@@ -55,7 +55,7 @@ def the_whole_scope():
     return costliest
 
 
-@wrong("does not return the name of a convolution")
+@wrong("is not the name of a convolution")
 def with_its_cost():
     return lambda traced: max((math.prod(s) * w[0].numel(), name) for name, s, w in parts(traced))
 
@@ -138,7 +138,7 @@ def places_of_the_input():
     return costliest
 
 
-@wrong("does not return the name of a convolution")
+@wrong("is not the name of a convolution")
 def linear_layers_too():
     def costliest(traced):
         costs = [(name, math.prod(sizes) * weight[0].numel()) for name, sizes, weight in parts(traced)]

@@ -48,7 +48,7 @@ def the_other_way_round():
     return lambda model, first, second: differing(constants(model, second), constants(model, first))
 
 
-@wrong("does not return a list of pairs")
+@wrong("not a list of pairs")
 def how_many():
     return lambda model, first, second: len(differing(constants(model, first), constants(model, second)))
 
@@ -101,7 +101,7 @@ def walking_through_both():
     return baked
 
 
-@wrong("A pair contains a tensor")
+@wrong("A pair holds a tensor as it is")
 def tensors_in_the_pairs():
     def raw(model, example):
         nodes = ir.find(torch.jit.trace(model, example, check_trace=False), "prim::Constant")

@@ -92,7 +92,7 @@ def with_everything():
     return lambda graph: dict(ir.op_counts(graph))
 
 
-@wrong("does not return a dict")
+@wrong("is not a dict")
 def the_most_frequent_only():
     return lambda graph: walk(graph, 1, Counter()).most_common(1)[0]
 

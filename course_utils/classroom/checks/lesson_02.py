@@ -72,7 +72,7 @@ def _module(make: Any, *args: Any) -> nn.Module:
     if not (isinstance(make, type) and issubclass(make, nn.Module)):
         kind = f"the class {make.__name__}" if isinstance(make, type) else f"an object of type {type(make).__name__}"
         raise NotYet(
-            "Your answer is not a class of modules.",
+            "The answer is not a class of modules.",
             seen={"you gave": kind},
             look_at="the name in the last line of the cell: it takes the class, which inherits `nn.Module`",
         )
@@ -172,7 +172,7 @@ def five_repairs(answer: Any) -> None:
     ]
     if not isinstance(answer, (list, tuple)) or len(answer) != len(cases):
         raise NotYet(
-            "Your answer is not a list of five functions.",
+            "The answer is not a list of five functions.",
             seen={"you gave": f"{type(answer).__name__}"},
             look_at="the last line of the cell; leave it as it is",
         )
@@ -237,7 +237,7 @@ def early_exit(answer: Any) -> None:
 def _exits_as_given(answer: Any, least: float, batches: list[Tensor]) -> None:
     scales = (1.0, 2.0, 2.5, 3.0)
     stages, heads = [_Stage(s) for s in scales], [_Head(0.0) for _ in scales]
-    module = _scripted(_module(answer, stages, heads, least), "Instances of your class do not compile.")
+    module = _scripted(_module(answer, stages, heads, least), "Its objects do not compile.")
     counted = [0] * len(scales)
     for x in batches:
         values, scores = x, []
@@ -253,9 +253,7 @@ def _exits_as_given(answer: Any, least: float, batches: list[Tensor]) -> None:
             # At a tie two heads give the same scores; which stages ran tells them apart.
             same = [n for n, s in enumerate(scores) if isinstance(out, Tensor) and torch.equal(out, s)]
             raise NotYet(
-                "It returns the scores of a different head."
-                if same
-                else "What it returns are not the scores of any head.",
+                "It answers with the scores of another head." if same else "What it returns are the scores of no head.",
                 seen={
                     "batch": x.tolist(),
                     "least": least,
@@ -268,7 +266,7 @@ def _exits_as_given(answer: Any, least: float, batches: list[Tensor]) -> None:
         seen = {"batch": x.tolist(), "least": least, "last word": f"head {right}", "runs of each stage": ran}
         if sum(ran) > right + 1:
             raise NotYet(
-                "The scores are right, but stages ran that were not needed.",
+                "The scores are right, and stages ran that were not needed.",
                 seen=seen,
                 look_at="when the loop ends: nothing after the sure head may be computed",
             )
@@ -282,7 +280,7 @@ def _exits_as_given(answer: Any, least: float, batches: list[Tensor]) -> None:
         mine = [int(n) for n in exits] if exits is not None else None
         if mine != counted:
             raise NotYet(
-                "The scores are right, but `exits` is not.",
+                "The scores are right, `exits` is not.",
                 seen={"batch": x.tolist(), "expected exits": counted, "yours": mine},
                 look_at="which head had the last word, the last one included, and where the count is kept",
             )
@@ -296,7 +294,7 @@ def optional_cache(answer: Any) -> None:
         raise NotYet(
             "The cache of a fresh object is not `None`.",
             seen={"expected": "None", "yours": _kind_of(module.cache) if hasattr(module, "cache") else "no `cache`"},
-            look_at="what `cache` contains before the first call, in the given class and in yours",
+            look_at="what `cache` holds before the first call, in the given class and in yours",
         )
     x = torch.rand(4, 9, 5, generator=torch.Generator().manual_seed(4))
     longest, before, lengths = 0, None, []
@@ -329,18 +327,18 @@ def optional_cache(answer: Any) -> None:
             )
         if not torch.equal(mine, given):
             raise NotYet(
-                "The result is right, but the caller's sequence has changed.",
+                "The result is right, and the caller's sequence has changed.",
                 seen={**seen, "before": given[0, :, 0], "after the call": mine[0, :, 0]},
                 look_at="whether the sum is written into `x` or into a new tensor",
             )
         cache = module.cache
         if cache is None:
             raise NotYet(
-                "The result is right, but the cache stays empty.", seen=seen, look_at="where the new table is stored"
+                "The result is right and the cache stays empty.", seen=seen, look_at="where the new table is stored"
             )
         if length <= longest and (before is None or cache.data_ptr() != before.data_ptr()):
             raise NotYet(
-                "The table is made again although the cached one is long enough.",
+                "The table is made again although a longer one is there.",
                 seen={**seen, "rows in the cache now": cache.size(0), "longest so far": longest},
                 look_at="the condition under which a table is made",
             )
@@ -391,7 +389,7 @@ def debugging_left_out(answer: Any) -> None:
         _, text = _printed(lambda: scripted(images))
     except Exception as error:
         raise NotYet(
-            "It compiles, but the call fails.",
+            "It compiles, and the call fails.",
             seen={"the call says": _last_line(error)},
             look_at="what the compiled model does when it reaches a method that was left out",
         ) from None
@@ -429,7 +427,7 @@ def debugging_left_out(answer: Any) -> None:
         if not isinstance(got, Tensor) or got.shape != expected.shape:
             yours = f"shape {tuple(got.shape)}" if isinstance(got, Tensor) else _shown(got)
             raise NotYet(
-                f"`{name}` of the saved model returns a different shape from that of the given class.",
+                f"`{name}` of the saved model gives another shape than that of the given class.",
                 seen={"expected": f"shape {tuple(expected.shape)}", "yours": yours},
                 look_at=f"the last line of `{name}`",
             )

@@ -46,7 +46,7 @@ def exposing_input(answer: Any) -> None:
     """A tensor on which the trace of the given function is wrong."""
     if not isinstance(answer, Tensor):
         raise NotYet(
-            "Your answer is not a tensor.",
+            "The answer is not a tensor.",
             seen={"you gave": f"an object of type {type(answer).__name__}"},
             look_at="`exposing` is the input itself, not a trace, a result or a search",
         )
@@ -55,7 +55,7 @@ def exposing_input(answer: Any) -> None:
         eager = _limited(answer)
     except Exception as error:
         raise NotYet(
-            "The eager function raises for this input, so it exposes nothing.",
+            "The eager function refuses this input, so it exposes nothing.",
             seen={"input": brief(answer), "eager": f"{type(error).__name__}: {str(error).splitlines()[0]}"},
             look_at="an input with at least one dimension, of numbers",
         ) from None
@@ -144,13 +144,13 @@ def stopped_gradient(answer: Any) -> None:
         ours, theirs = _gradient(_balanced, x), _gradient(function, x)
         if theirs is None:
             raise NotYet(
-                f"The {name} has the right values but no gradient at all.",
+                f"The {name} has the right values and no gradient at all.",
                 seen={"input": brief(x), "gradient of eager": brief(ours), "yours": "none"},
                 look_at="what you detached: the input must still be differentiated",
             )
         if not torch.allclose(ours, theirs):
             raise NotYet(
-                f"The {name} has the right values but the wrong gradient.",
+                f"The {name} has the right values and the wrong gradient.",
                 seen={"input": brief(x), "gradient of eager": brief(ours), "yours": brief(theirs)},
                 look_at=look,
             )
@@ -200,7 +200,7 @@ def _instance(answer: Any) -> nn.Module:
             module = None
     if not isinstance(module, nn.Module):
         raise NotYet(
-            "Your answer is neither a module class nor an instance of one.",
+            "The answer is neither a module class nor an instance of one.",
             seen={"you gave": f"an object of type {type(answer).__name__}"},
             look_at="the last line of the cell: it hands over the class",
         )
@@ -240,7 +240,7 @@ def _expect_averages(candidate: Any, who: str, inputs: list[Tensor]) -> None:
         if after.shape == reference.average.shape and torch.allclose(after, reference.average, atol=1e-5):
             if got.shape == eager.shape and torch.allclose(got, eager, atol=1e-5):
                 continue
-            what = f"Call {call} of your {who} returns the wrong difference; the average is right."
+            what = f"Call {call} of your {who} returns the wrong difference, and the average is right."
             look = "the order: first the new average, then the difference"
         elif torch.equal(after, before):
             what = f"After call {call} of your {who} the buffer is what it was before: the average is not kept."
@@ -361,7 +361,7 @@ def detector(answer: Any) -> None:
         raise NotYet(
             f"{len(blamed)} of the functions that you name are traced correctly.",
             seen={"for example": f"{blamed[-1]}: {warns}", "missed": len(missed)},
-            look_at="whether you compare results, or take a warning, or an input for which eager raises, as proof",
+            look_at="whether you compare results, or take a warning or an input that eager refuses for proof",
         )
     if missed:
         raise NotYet(

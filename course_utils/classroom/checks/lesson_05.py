@@ -52,7 +52,7 @@ class _Net(nn.Module):
 def one_file_for_both(answer: Any) -> None:
     """Two functions: save a model with its labels in one archive, and load both."""
     if not (isinstance(answer, tuple) and len(answer) == 2 and all(callable(x) for x in answer)):
-        raise NotYet("Your answer is not the pair of your two functions.", look_at='check("05.1", (save_…, load_…))')
+        raise NotYet("The answer is not the pair of your two functions.", look_at='check("05.1", (save_…, load_…))')
     save, load = answer
     model, x = _Net().eval(), noise(2, 4)
     names = ["cat", "dog, wolf", "Käse", '日本 "quoted"\n', "", "cat"]
@@ -83,14 +83,14 @@ def _pair(found: Any) -> tuple[Any, Any]:
     """The model and its labels; :class:`NotYet` for what is not this pair."""
     if not (isinstance(found, tuple) and len(found) == 2):
         raise NotYet(
-            "Your load function does not return a pair.",
+            "What the function that loads returns is not a pair.",
             seen={"yours": f"an object of type {type(found).__name__}"},
             look_at="`return model, labels`",
         )
     if not isinstance(found[0], torch.jit.ScriptModule):
         order = isinstance(found[1], torch.jit.ScriptModule)
         raise NotYet(
-            "The pair is in the wrong order: the labels come first."
+            "The pair is in the other order: the labels come first."
             if order
             else "The first of the pair is not a loaded model.",
             seen={"yours": ", ".join(type(x).__name__ for x in found), "expected": "the model, then a list"},
@@ -173,7 +173,7 @@ def _without_labels(folder: Path, load: Any, converted: Any) -> None:
         return
     except Exception as error:
         raise NotYet(
-            "For an archive without labels, your function raises an error that is not a ValueError.",
+            "For an archive without labels, your function raises another error than a ValueError.",
             seen={"raised": f"{type(error).__name__}: {str(error)[:80]}"},
             look_at="what is in the dict after loading when the file has no such name",
         ) from None
@@ -324,7 +324,7 @@ def _compare(what: str, told: Any, expected: dict[str, Any]) -> None:
         raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
     if not isinstance(told, dict) or not set(expected) <= set(told):
         raise NotYet(
-            "Your function does not return the dict with the three names.",
+            "What your function returns is not the dict with the three names.",
             seen={"yours": repr(told)[:120], "names wanted": ", ".join(expected)},
             look_at='`{"methods": …, "values": …, "runs": …}`',
         )
@@ -412,7 +412,7 @@ def _expect_word(what: str, said: Any, word: str) -> None:
         raise NotYet(NOTHING, seen={"file": what}, look_at="a `return` on every way through your function")
     if said != word:
         raise NotYet(
-            f"For {what}, the word that you return is wrong.",
+            f"For {what}, your word is wrong.",
             seen={"yours": repr(said), "expected": repr(word)},
             look_at=_LOOK[word],
         )
@@ -447,7 +447,7 @@ def read_after_loading(answer: Any) -> None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the scripted module")
         if not isinstance(module, torch.jit.ScriptModule):
             raise NotYet(
-                "Your function does not return a compiled module.",
+                "What your function returns is not compiled.",
                 seen={"yours": f"an object of type {type(module).__name__}"},
                 look_at="`torch.jit.script` of an instance of your class",
             )
@@ -461,7 +461,7 @@ def read_after_loading(answer: Any) -> None:
         loaded = torch.jit.load(io.BytesIO(_bytes_of(module)))
         if not hasattr(loaded, "read"):
             raise NotYet(
-                "After saving and loading, the module has no method `read`.",
+                "After saving and loading there is no `read`.",
                 seen={"in memory": "yes" if hasattr(module, "read") else "no", "in the file": "no"},
                 look_at="what the compiler starts from, and which mark makes it compile a method that nobody calls",
             )

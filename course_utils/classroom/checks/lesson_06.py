@@ -230,7 +230,7 @@ def predicted_dead_code(answer: Any) -> None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the number")
         if isinstance(given, bool) or not isinstance(given, int):
             raise NotYet(
-                "Your function does not return a number of nodes.",
+                "What your function returns is not a number of nodes.",
                 seen={"yours": f"{type(given).__name__} {given!r}"[:80]},
                 look_at="the task: one integer",
             )
@@ -309,7 +309,7 @@ def report_of_passes(answer: Any) -> None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
         if not isinstance(given, dict) or set(given) != set(names):
             raise NotYet(
-                "Your function does not return a dict with one entry for each name.",
+                "What your function returns is not a dict with one entry for each name.",
                 seen={"names": ", ".join(names), "yours": f"{type(given).__name__} {_keys(given)}"[:120]},
                 look_at="the keys: the names as they were given, without `_jit_pass_`",
             )
@@ -342,7 +342,7 @@ def _compare_report(
 ) -> None:
     if not isinstance(given, dict):
         raise NotYet(
-            f"For the pass {name} you return no dict of changes.",
+            f"For the pass {name} there is no dict of changes.",
             seen={"yours": f"{type(given).__name__} {given!r}"[:120]},
             look_at="what belongs to a name: a dict from kind to a number",
         )
@@ -484,12 +484,12 @@ def costliest_convolution(answer: Any) -> None:
             continue
         if given not in costs:
             raise NotYet(
-                "Your function does not return the name of a convolution.",
+                "What your function returns is not the name of a convolution.",
                 seen={"yours": repr(given)[:100], "names": ", ".join(costs)},
                 look_at="the scope of a node: the last part after `__module.` is the name of its module",
             )
         raise NotYet(
-            f"In {what} a different convolution takes more multiplications.",
+            f"In {what} another convolution takes more multiplications.",
             seen={
                 "expected": f"{expected}: {_described(found[expected], costs[expected])}",
                 "yours": f"{given}: {_described(found[given], costs[given])}",
@@ -594,13 +594,13 @@ def baked_constants(answer: Any) -> None:
             pairs = [tuple(pair) for pair in given]
         except TypeError:
             raise NotYet(
-                "Your function does not return a list of pairs.",
+                "What your function returns is not a list of pairs.",
                 seen={"yours": repr(given)[:100]},
                 look_at="the task: a list of (in the first trace, in the second trace)",
             ) from None
         if any(torch.is_tensor(value) for pair in pairs for value in pair):
             raise NotYet(
-                "A pair contains a tensor.",
+                "A pair holds a tensor as it is.",
                 seen={"for": what, "yours": repr(pairs)[:100]},
                 look_at="the task: what is given for a constant that is a tensor",
             )
@@ -734,14 +734,14 @@ def how_often_it_runs(answer: Any) -> None:
             raise NotYet(NOTHING, look_at="the last line of your function: `return` the dict")
         if not isinstance(given, dict):
             raise NotYet(
-                "Your function does not return a dict.",
+                "What your function returns is not a dict.",
                 seen={"yours": f"{type(given).__name__} {given!r}"[:100]},
                 look_at="the task: kind → how often it runs",
             )
         others = [kind for kind in given if not str(kind).startswith("aten::")]
         if others:
             raise NotYet(
-                "Your dict contains more than the `aten` operators.",
+                "Your dict holds more than the `aten` operators.",
                 seen={"yours": ", ".join(map(str, others))},
                 look_at="the namespace of a kind: what belongs to the language is `prim`",
             )
