@@ -52,6 +52,7 @@ OK, WARN, FAIL, NOT_RUN = "ok", "warn", "fail", "not run"
 OUTCOMES = {OK: "✓", NOT_RUN: "–", WARN: "!", FAIL: "✗"}  # the worst comes last
 _STATES = {WARN: "warning", FAIL: "problem"}
 MARKER = '<meta name="generator" content="model report of the TorchScript course">'
+_EARLIER_MARKER = '<meta name="generator" content="dossier of the TorchScript course">'
 LINES = 5  # of details for each entry, so that eight stages stay on a page
 WIDTH = 150
 
@@ -243,8 +244,8 @@ def _expect_replaceable(target: Path, replace: bool) -> None:
     if target.is_dir():
         raise ModelReportError(f"{target.name} is a folder; give the name of a file in it")
     with target.open("rb") as file:
-        ours = MARKER.encode() in file.read(1000)
-    if not ours:
+        head = file.read(1000).decode("utf-8", "replace")
+    if MARKER not in head and _EARLIER_MARKER not in head:
         raise ModelReportError(f"{target.name} exists and is not a model report, so it stays; give another path")
     if not replace:
         raise ModelReportError(f"{target.name} exists already; give another path, or replace=True")
