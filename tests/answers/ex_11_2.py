@@ -63,7 +63,7 @@ def broadcast():
     return largest_differences
 
 
-@wrong("refuses this input", status="your code raised")
+@wrong("rejects this input", status="your code raised")
 def nothing_is_caught():
     def largest_differences(model, archive, onnx_file, inputs):
         return {

@@ -22,7 +22,7 @@ def to_the_last_bit():
     return first_wrong
 
 
-@wrong("refuses this input", status="your code raised")
+@wrong("rejects this input", status="your code raised")
 def a_refusal_is_not_caught():
     def first_wrong(model, path, inputs):
         file = OnnxModel(path)

@@ -71,7 +71,7 @@ def a_model_that_remembers_keeps_its_memory() -> None:
         converted=torch.jit.script(InInt().eval()),
         inputs=[torch.ones(1), torch.ones(3)],
         check_parity=check_parity,
-        dossier=ModelReport("counter"),
+        page=ModelReport("counter"),
     )
     assert shown.entry.outcome == "ok"
     assert shown.model.calls == 0 == shown.converted.calls == shown.candidate.calls
