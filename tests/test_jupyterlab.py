@@ -67,7 +67,7 @@ def test_a_learner_answers_an_exercise(tmp_path: Path, monkeypatch: pytest.Monke
 
             # What notebooks print as a command is found where a learner types it. A login shell would reset PATH.
             assert "1 of " in lab.in_kernel("!course status")
-            assert "1 of " in lab.in_terminal("course status", until=r"1 of \\d+|not found|not recognized")
+            assert "1 of " in lab.in_terminal("course status", until=r"1 of \d+|not found|not recognized")
         except BaseException:
             print("what the page showed:", *lab.screenshot(tmp_path / "failed.png"))
             raise
