@@ -11,7 +11,7 @@ cannot be, and the message says so.
 What is limited is the processor time of the function, not the time on the clock: a busy machine takes longer, and stops
 nothing sooner. A function that only waits (a lock, a sleep) uses none; it is stopped once it has waited as long.
 
-The thread also takes over on Linux where torch refuses ``backward`` in a fork: once
+The thread also takes over on Linux where torch does not run ``backward`` in a fork: once
 autograd has threads of its own, as it has with a GPU, and after ``torch.export`` or ``torch.compile``, which let torch
 believe that there is one.
 """

@@ -250,7 +250,7 @@ class _Sorted(nn.Module):
 
 
 class _Named(nn.Module):
-    """Its dict is refused by a trace that is strict."""
+    """Its dict is rejected by a strict trace."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         return {"sum": x.sum(), "sorted": x.sort().values}

@@ -310,7 +310,7 @@ def _planted(model: nn.Sequential, x: Tensor) -> Iterator[tuple[str, Tensor]]:
 
 @check_for("08.2")
 def a_defended_tolerance(answer: Any) -> None:
-    """A function (model, x) → (rtol, atol) that takes roundings and refuses errors."""
+    """A function (model, x) → (rtol, atol) that accepts rounding and rejects errors."""
     x = noise(6, 3, 8, 8, seed=5)
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
         for scale, seed in ((1.0, 1), (1e4, 2), (1e-4, 3)):

@@ -183,7 +183,7 @@ _LABELS: tuple[tuple[str, str | None, int, list[str] | None, str], ...] = (
 
 @check_for("09.2")
 def read_labels(answer: Any) -> None:
-    """C++: labels from the map of extra files, refused unless there are as many as classes."""
+    """C++: labels from the map of extra files, rejected unless there are as many as classes."""
     program = _program(answer, "labels")
     if program is None:
         return
@@ -254,7 +254,7 @@ class _Meeting(nn.Module):
     """Three times its input, in Python, so that it can see how many threads are in it at once.
 
     fault: what a call does that was not alone: "wrong" or "raise"; only every `every`-th one does. "buffer": every call
-    returns one and the same tensor, written anew. wait: seconds that a call waits for others to come.
+    returns one and the same tensor, written again. wait: seconds that a call waits for others to come.
     """
 
     def __init__(self, threads: int, fault: str = "", every: int = 1, wait: float = 0.02) -> None:

@@ -417,7 +417,7 @@ def faithful_export(answer: Any) -> None:
         for number, (what, model, possible) in enumerate(zoo):
             path = Path(name) / f"{number}.onnx"
             others = [x.clone() for x in SIDES[1:3]]
-            # A refused export writes its graph to stderr, with the paths of this machine.
+            # An export that fails writes its graph to stderr, with the paths of this machine.
             with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore")
                 given = answer(model, UP.clone(), others, path)
@@ -498,6 +498,6 @@ _LOOK: dict[str, str] = {
     "with": "whether you compare answers, on every input and in their order; operators are a clue and no proof",
     "without": "whether you compare answers; a decision can be written without an `If`",
     "that": "how you compare: shape, then values within a tolerance that grows with them and is not zero for zero; "
-    "what a refusal counts as; "
+    "what an error counts as; "
     "and that the first wrong input is asked for",
 }

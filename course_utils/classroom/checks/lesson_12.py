@@ -20,8 +20,8 @@ from course_utils.classroom.models import DigitNet, randomise_statistics
 
 
 def _expect_exported(reference: Any, module: nn.Module, x: Tensor, what: str, look_at: str) -> None:
-    """Like `expect_parity`, for a module of an exported program: what it refuses is a difference and no error of the
-    learner's code."""
+    """Like `expect_parity`, for a module of an exported program: an input that it rejects is a difference, and not an
+    error of the learner's code."""
     from course_utils.tools.parity import check_parity
 
     report = check_parity(reference, module, x, check_state=False)
@@ -111,7 +111,7 @@ class _Around(nn.Module):
 
 
 def _exported(answer: Any, example: Tensor, hints: dict[str, str]) -> nn.Module:
-    """Export a function with a free first size. A refusal is a message; `hints` chooses by a part of torch's text."""
+    """Export a function with a free first size. An error is a message; `hints` chooses by a part of torch's text."""
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # export prints its whole graph there
             return torch.export.export(_Around(answer), (example,), dynamic_shapes=({0: Dim("size")},)).module()
@@ -122,7 +122,7 @@ def _exported(answer: Any, example: Tensor, hints: dict[str, str]) -> nn.Module:
 
 
 def _call(answer: Any, x: Tensor) -> None:
-    """Call the function once. torch.cond compiles when it is called eagerly, and its refusals hide what they mean."""
+    """Call the function once. torch.cond compiles when it is called eagerly, and its errors hide what they mean."""
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             answer(x.clone())

@@ -110,7 +110,7 @@ _LOOK_AT = {
 
 
 class _Traceable(nn.Module):
-    """Python that the compiler refuses, and no decision."""
+    """Python that the compiler rejects, and no decision."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ def only_what_holds(answer: Any) -> None:
         if made is None and possible:
             raise NotYet(
                 f"There is a correct conversion for {what}, and your function returns None.",
-                look_at="whether a refusal by one of the two ways ends your function before the other is tried",
+                look_at="whether an error of one of the two ways ends your function before the other is tried",
             )
         if made is None:
             continue

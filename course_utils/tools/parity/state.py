@@ -35,7 +35,7 @@ def private_copy(value: Any) -> Any:
     memo: dict[int, Any] = {}
     for leaf in leaves(value):
         if isinstance(leaf, Tensor) and not leaf.is_leaf and id(leaf) not in memo:
-            # deepcopy refuses results of autograd; their values are what a model sees.
+            # deepcopy rejects results of autograd; their values are what a model sees.
             memo[id(leaf)] = copy.deepcopy(leaf.detach(), memo).requires_grad_(leaf.requires_grad)
     return copy.deepcopy(value, memo)
 
