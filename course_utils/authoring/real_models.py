@@ -12,10 +12,8 @@ import contextlib
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.classroom.backends import side_environment
+from course_utils.core.limits import run_command
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCK = ROOT / "requirements-models.lock"
@@ -93,32 +92,19 @@ def run(name: str, python: Path, *, seconds: float = SECONDS) -> Row:
     row, began = Row(name), time.monotonic()
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / (re.sub(r"\W+", "-", name) + ".log")
-    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    late = threading.Event()
-    with (
-        log.open("w", encoding="utf-8") as errors,
-        subprocess.Popen(
-            [str(python), "-m", __name__, name], cwd=ROOT, env={**os.environ, **offline, "PYTHONPATH": paths},
-            stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8",
-        ) as process,
-    ):  # fmt: skip
-        alarm = threading.Timer(seconds, lambda: (late.set(), process.kill()))
-        alarm.start()
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith(MARK):
-                    read(row, json.loads(line.removeprefix(MARK)))
-            code = process.wait()
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            alarm.cancel()
+
+    def heard(line: str) -> None:
+        if line.startswith(MARK):
+            read(row, json.loads(line.removeprefix(MARK)))
+
+    command = [str(python), "-m", __name__, name]
+    ended = run_command(command, seconds=seconds, on_line=heard, environment={**offline, "PYTHONPATH": paths})
+    log.write_text(ended.err, encoding="utf-8")
     row.seconds = time.monotonic() - began
-    if code:
-        end = f"{STOPPED} after {seconds:.0f} s" if late.is_set() else f"{STOPPED}: exit code {code}"
+    if ended.code:
+        end = f"{STOPPED} after {seconds:.0f} s" if ended.late else f"{STOPPED}: exit code {ended.code}"
         if not row.own:
             row.own = end
         else:

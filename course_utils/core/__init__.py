@@ -1,1 +1,4 @@
-"""Used by every room: limits, errors, the status line. Torch and the standard library; psutil where it is installed."""
+"""Used by every room: cases and values, reports, errors, limits, pictures, the status line.
+
+Torch and the standard library; psutil where it is installed.
+"""
