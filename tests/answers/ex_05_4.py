@@ -41,6 +41,15 @@ def knows_one_name():
     return updated_by(extras=("labels.json",))
 
 
+@wrong("The extra files are not those of the source")
+def names_with_a_suffix_only():
+    def updated(source, state, target):
+        names = [name for name in archive.inspect(source).extra_files if "." in name]
+        return updated_by(extras=names)(source, state, target)
+
+    return updated
+
+
 @wrong("Your function raises an error for a small classifier")
 def into_a_class_that_it_does_not_have():
     def fill(model, state):

@@ -63,6 +63,15 @@ def one_after_another():
     return harmful
 
 
+@wrong("values that differ at all are other values")
+def within_a_tolerance():
+    def beyond(graph, changed, inputs):
+        pairs = zip(behaviour(graph, inputs), behaviour(changed, inputs), strict=True)
+        return not all(a.dtype == b.dtype and torch.allclose(a.double(), b.double(), equal_nan=True) for a, b in pairs)
+
+    return harmful_by(beyond)
+
+
 @wrong("as long as the results stay")
 def whatever_rewrites():
     return harmful_by(lambda graph, changed, inputs: ir.op_counts(graph) != ir.op_counts(changed))

@@ -444,7 +444,7 @@ class _Tuned(nn.Module):
         return 4
 
 
-_EXTRAS = {"labels.json": '["cat", "Käse"]', "notes/owner.txt": "the vision group", "empty.txt": ""}
+_EXTRAS = {"labels.json": '["cat", "Käse"]', "notes/owner.txt": "the vision group", "empty.txt": "", "LICENSE": "MIT"}
 
 
 @check_for("05.4")

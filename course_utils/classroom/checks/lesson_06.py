@@ -260,6 +260,19 @@ def f(x):
         "what each pass starts from: a copy of the graph as it was given, not what another pass left",
     ),
     (
+        "adds a little to a large element through a view",
+        """
+def f(x):
+    y = x * 2
+    row = y[0]
+    row.add_(1)
+    return y
+""",
+        ([1e6, 2e6],),
+        ("remove_inplace_ops", "cse", "dce"),
+        "how you compare: values that differ at all are other values",
+    ),
+    (
         "does nothing that these passes could spoil",
         """
 def f(x):
