@@ -547,6 +547,7 @@ def test_text(report):
     with pytest.raises(TypeError, match=r"ask its \.ok"):
         bool(report)
     assert report.headline == ("against eager: scripted ▲ faster, <same> ? no difference shown, slow ▼ slower")
+    assert "✓" not in report._repr_html_() and "✗" not in report._repr_html_()
 
 
 def test_html_says_the_same_is_escaped_and_leaves_the_theme_alone(report):

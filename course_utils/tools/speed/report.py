@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from course_utils.core.report import Report, html_list, html_paragraph, html_table, plural, text_table
+from course_utils.core.report import (
+    Report,
+    html_block,
+    html_headline,
+    html_list,
+    html_paragraph,
+    html_table,
+    plural,
+    text_table,
+)
 from course_utils.tools.speed.figures import number_text, rounds_figure, unit_of
 from course_utils.tools.speed.statistics import MARGIN, SpeedRow
 
@@ -104,6 +113,10 @@ class SpeedReport(Report):
     def text(self) -> str:
         """The report as a plain table."""
         return "\n".join([text_table(HEADS, self._cells()), f"{self.method}; {self._reading}", *self.findings])
+
+    def _repr_html_(self) -> str:
+        # Without ✓ or ✗: a comparison of times neither passes nor fails.
+        return html_block(html_headline(self.headline), *self.html_parts())
 
     def html_parts(self) -> list[str]:
         return [
